@@ -1,0 +1,95 @@
+# Run `make help` for the list of commands.
+
+GO       ?= go
+FUZZTIME ?= 30s
+# Where the binaries that tests and tools need are built.
+BUILD    := $(CURDIR)/.build
+
+# The race detector needs cgo and a C compiler.
+CC_FOUND := $(shell command -v $$($(GO) env CC | cut -d' ' -f1) 2>/dev/null)
+ifeq ($(CC_FOUND),)
+RACE :=
+else
+RACE := -race
+endif
+
+.PHONY: help
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: fmt-check vet race build vet-live ## What CI runs first: format, vet, tests with the race detector, build without cgo.
+
+.PHONY: fmt-check
+fmt-check:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
+		printf 'gofmt would change:\n%s\nrun: gofmt -w .\n' "$$unformatted"; exit 1; fi
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+
+.PHONY: race
+race:
+ifeq ($(RACE),)
+	@echo 'note: no C compiler found, so the tests run without the race detector'
+endif
+	$(GO) test $(RACE) ./...
+
+.PHONY: build
+build:
+	CGO_ENABLED=0 $(GO) build ./...
+
+# Tests against a running engine compile with the rest, though only `make test-live` runs them.
+.PHONY: vet-live
+vet-live:
+	$(GO) vet -tags live ./test/...
+
+.PHONY: test-backends
+test-backends: jaeger ## Send traces through a real Collector to a real Jaeger and read them back.
+	cd test/backends && $(GO) vet ./... && \
+		OTELVLLM_JAEGER='$(BUILD)/jaeger' $(GO) test $(RACE) -count=1 -timeout 10m ./...
+
+.PHONY: jaeger
+jaeger:
+	@mkdir -p '$(BUILD)'
+	@test -x '$(BUILD)/jaeger' || echo 'building Jaeger (some minutes the first time)'
+	cd test/backends/jaeger && $(GO) build -trimpath -ldflags='-s -w' -o '$(BUILD)/jaeger' github.com/jaegertracing/jaeger/cmd/jaeger
+
+.PHONY: test-live
+test-live: ## Run the tests against a running vLLM: make test-live OTELVLLM_LIVE_ENGINE=http://127.0.0.1:8000
+	@test -n "$(OTELVLLM_LIVE_ENGINE)" || { \
+		echo 'set OTELVLLM_LIVE_ENGINE to the base URL of a running vLLM, such as http://127.0.0.1:8000'; exit 2; }
+	OTELVLLM_LIVE_ENGINE='$(OTELVLLM_LIVE_ENGINE)' $(GO) test -tags live -count=1 -v -run Live ./test/...
+
+.PHONY: golden
+golden: ## Rewrite test/testdata/telemetry.golden from what the library emits.
+	$(GO) test ./test -run Telemetry -update
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (30s).
+	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
+			echo "== $$(dirname $$file) $$target"; \
+			(cd $$(dirname $$file) && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## Run the benchmarks.
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: overlay
+overlay: ## Run Go's own net/http and httputil tests with our wrapper in front of every handler.
+	$(GO) run ./test/overlay
+
+.PHONY: lint
+lint: ## Run golangci-lint (built from test/tools/golangci at its pinned version).
+	@mkdir -p '$(BUILD)'
+	cd test/tools/golangci && $(GO) build -o '$(BUILD)/golangci-lint' github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	'$(BUILD)/golangci-lint' run ./...
+	cd test/backends && '$(BUILD)/golangci-lint' run ./...
+
+.PHONY: quickstart
+quickstart: ## Show the whole thing at work: a simulated engine, the gateway, traces and a stall.
+	$(GO) run ./examples/quickstart
