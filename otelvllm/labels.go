@@ -1,0 +1,130 @@
+package otelvllm
+
+import (
+	"sync"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+)
+
+// Bounds on the metric labels that traffic can fill.
+const (
+	maxModels    = 64  // model names with a label of their own, beside the pinned ones
+	maxLabelSets = 512 // attribute sets kept ready; rarer ones are built when needed
+	labelOther   = "other"
+)
+
+// labels makes the attribute sets of the metrics. A model name gets a label of its own if it is
+// pinned or if the engine has answered for it; every other one is "other", so that a million junk
+// names cost one series.
+type labels struct {
+	pinned map[string]bool
+
+	mu     sync.RWMutex
+	models map[string]bool
+	sets   map[labelKey][]metric.RecordOption
+}
+
+type labelKey struct {
+	operation, model, responseModel, address, errorType, tokenType string
+	port                                                           int
+}
+
+func newLabels(pinned []string) *labels {
+	l := &labels{pinned: make(map[string]bool), models: make(map[string]bool), sets: make(map[labelKey][]metric.RecordOption)}
+	for _, m := range pinned {
+		l.pinned[m] = true
+	}
+	return l
+}
+
+// confirm gives a model name a label of its own, as long as there is room: the engine has answered
+// for it.
+func (l *labels) confirm(model string) {
+	if model == "" || len(model) > maxLabel || clean(model, maxLabel) != model || l.known(model) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.models) < maxModels {
+		l.models[model] = true
+	}
+}
+
+func (l *labels) known(model string) bool {
+	if l.pinned[model] {
+		return true
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.models[model]
+}
+
+// label returns the label of a model name; empty stays empty, which leaves the attribute out.
+func (l *labels) label(model string) string {
+	if model == "" || l.known(model) {
+		return model
+	}
+	return labelOther
+}
+
+func (l *labels) base(c *Call) []metric.RecordOption { return l.get(l.key(c)) }
+
+func (l *labels) withError(c *Call) []metric.RecordOption {
+	k := l.key(c)
+	k.errorType = c.ErrorType
+	return l.get(k)
+}
+
+func (l *labels) withTokenType(c *Call, tokenType string) []metric.RecordOption {
+	k := l.key(c)
+	k.tokenType = tokenType
+	return l.get(k)
+}
+
+func (l *labels) key(c *Call) labelKey {
+	return labelKey{
+		operation: c.Operation, model: l.label(c.Model), responseModel: l.label(c.ResponseModel),
+		address: c.ServerAddress, port: c.ServerPort,
+	}
+}
+
+// get returns the record options for k, from the ready ones if it can: building a set costs three
+// allocations and most calls share a few.
+func (l *labels) get(k labelKey) []metric.RecordOption {
+	l.mu.RLock()
+	opts, ok := l.sets[k]
+	l.mu.RUnlock()
+	if ok {
+		return opts
+	}
+	opts = []metric.RecordOption{metric.WithAttributeSet(k.set())}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.sets) < maxLabelSets {
+		l.sets[k] = opts
+	}
+	return opts
+}
+
+func (k labelKey) set() attribute.Set {
+	kvs := make([]attribute.KeyValue, 0, 8)
+	kvs = append(kvs, keyOperation.String(k.operation), keyProvider.String(providerVLLM))
+	if k.model != "" {
+		kvs = append(kvs, keyRequestModel.String(k.model))
+	}
+	if k.responseModel != "" {
+		kvs = append(kvs, keyResponseModel.String(k.responseModel))
+	}
+	if k.address != "" {
+		kvs = append(kvs, semconv.ServerAddress(k.address), semconv.ServerPort(k.port))
+	}
+	if k.errorType != "" {
+		kvs = append(kvs, semconv.ErrorTypeKey.String(k.errorType))
+	}
+	if k.tokenType != "" {
+		kvs = append(kvs, keyTokenType.String(k.tokenType))
+	}
+	return attribute.NewSet(kvs...)
+}
