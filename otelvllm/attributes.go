@@ -70,6 +70,9 @@ const (
 	keyStallCause       = attribute.Key("vllm.stall.cause")
 	keyStallPhase       = attribute.Key("vllm.stall.phase")
 	keyStallSilence     = attribute.Key("vllm.stall.silence")
+	keyStallSummary     = attribute.Key("vllm.stall.summary")
+	keyStallRemedy      = attribute.Key("vllm.stall.remedy")
+	keyStallEvidence    = attribute.Key("vllm.stall.evidence")
 )
 
 // Limits on what strangers can put into a telemetry stream.

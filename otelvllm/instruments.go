@@ -29,6 +29,8 @@ type instruments struct {
 	gap, outputRate                            metric.Float64Histogram
 	queue, prefill, decode, engineInit         metric.Float64Histogram
 	active                                     metric.Int64UpDownCounter
+	stalls                                     metric.Int64Counter
+	meter                                      metric.Meter
 }
 
 func newInstruments(mp metric.MeterProvider) instruments {
@@ -60,6 +62,9 @@ func newInstruments(mp metric.MeterProvider) instruments {
 			"Time from the first token of the request to its last, as the engine measured it."),
 		engineInit: b.histogram("vllm.engine.init.duration", "s", bucketsPhase,
 			"Time a request waited for the engine to be ready."),
+		meter: b.meter,
+		stalls: b.counter("vllm.request.stalls", "{stall}",
+			"Stalls: a request was silent for longer than the watchdog's threshold."),
 		active: b.upDown("vllm.request.active", "{request}",
 			"Requests that have arrived and are not yet answered."),
 	}
@@ -149,4 +154,15 @@ func (in *instruments) record(ctx context.Context, c *Call, side side, l *labels
 type side struct {
 	server, client              bool
 	clientDuration, clientFirst time.Duration
+}
+
+func (b builder) counter(name, unit, description string) metric.Int64Counter {
+	c, err := b.meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
+	if err != nil {
+		otel.Handle(err)
+	}
+	if c == nil {
+		return noop.Int64Counter{}
+	}
+	return c
 }

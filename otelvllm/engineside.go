@@ -1,0 +1,74 @@
+package otelvllm
+
+import (
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
+	"github.com/otelvllm/otelvllm-go/otelvllm/internal/wire"
+)
+
+// join makes an attempt of a Transport part of this call and tells whether it could. A call takes
+// one attempt at a time, and none once the engine has answered with success: a handler that asks
+// the engine twice makes two calls, one that tries again makes one.
+func (l *live) join(endpoint *wire.Endpoint, address string, port int, start time.Time, request wire.Request) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || l.inFlight || l.endpoint != nil && l.endpoint != endpoint {
+		return false
+	}
+	if l.call.Attempts > 0 && l.evidence.sendErr == nil && l.call.Status < 400 {
+		return false
+	}
+	l.endpoint, l.engine, l.inFlight, l.side.client = endpoint, true, true, true
+	l.answer, l.call.Status, l.evidence.sendErr, l.evidence.bodyErr = nil, 0, nil, nil
+	l.call.ServerAddress, l.call.ServerPort = address, port
+	l.call.Attempts++
+	if request.Complete {
+		l.describe(request)
+	}
+	at := max(0, start.Sub(l.call.Start))
+	if l.call.Attempts == 1 {
+		l.clientStart = at
+	}
+	l.openGeneration(trace.SpanKindClient, at)
+	l.item.Enter(inflight.PhaseConnect, l.at(at))
+	return true
+}
+
+// wroteRequest notes that the request is with the engine.
+func (l *live) wroteRequest() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || l.evidence.answered {
+		return
+	}
+	l.sent = l.now()
+	l.item.Enter(inflight.PhaseQueueOrPrefill, l.at(l.sent))
+}
+
+// sendFailed notes that an attempt got no answer.
+func (l *live) sendFailed(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	l.evidence.sendErr = err
+	l.engineEnd = l.now()
+}
+
+// attemptDone makes room for another attempt.
+func (l *live) attemptDone() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inFlight = false
+}
+
+// streamed tells whether the answer is a stream of events.
+func (l *live) streamed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.answer != nil && l.answer.Facts().Streamed
+}

@@ -1,0 +1,362 @@
+package otelvllm
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
+	"github.com/otelvllm/otelvllm-go/otelvllm/internal/wire"
+)
+
+// core is what all calls of one middleware, transport or context share.
+type core struct {
+	config
+
+	tracer trace.Tracer
+	inst   instruments
+	labels *labels
+	flush  flusher
+}
+
+func newCore(opts []Option) *core {
+	c := &core{config: newConfig(opts)}
+	c.tracer = c.tracerProvider.Tracer(ScopeName, trace.WithInstrumentationVersion(Version), trace.WithSchemaURL(schemaURL))
+	c.inst = newInstruments(c.meterProvider)
+	c.labels = newLabels(c.models)
+	c.flush.provider = c.tracerProvider
+	if c.registry != nil {
+		c.inst.observeStalled(c.registry)
+	}
+	return c
+}
+
+// live is a call that has not ended. Several goroutines may report to it: the handler's, the one
+// that sends the request, the one that reads the answer. Its mutex is held for state only, never
+// across I/O of the user.
+type live struct {
+	core *core
+	ctx  context.Context // carries the request span; never cancelled
+	span trace.Span
+	item *inflight.Request
+
+	mu        sync.Mutex
+	ended     bool
+	call      Call
+	side      side
+	endpoint  *wire.Endpoint
+	request   *wire.RequestReader
+	described bool
+	answer    *wire.ResponseReader
+	engine    bool // a Transport sees the engine's own bytes; what the handler writes is not read
+	inFlight  bool // an attempt is under way
+	evidence  evidence
+
+	generation generation
+	// Offsets from call.Start; zero means it has not happened.
+	sent, firstEvent, firstContent, lastContent, engineEnd, initDone time.Duration
+	firstToken                                                       trace.Span // ended; the parent of queue and prefill
+	gaps                                                             []metric.RecordOption
+	longestGap                                                       time.Duration
+	metered                                                          int64 // tokens a Meter counted
+	clientStart                                                      time.Duration
+}
+
+// generation is the span around sending the request and receiving its answer.
+type generation struct {
+	span  trace.Span
+	ctx   context.Context // carries the span; never cancelled
+	start time.Duration
+}
+
+// opening says how a call begins.
+type opening struct {
+	operation, route string
+	endpoint         *wire.Endpoint
+	kind             trace.SpanKind
+	start            time.Time
+	request          wire.Request // what is known already
+	side             side
+	address          string
+	port             int
+	stream           bool
+}
+
+// liveKey is the context key of the call that is under way.
+type liveKey struct{}
+
+func liveFrom(ctx context.Context) *live {
+	l, _ := ctx.Value(liveKey{}).(*live)
+	return l
+}
+
+// begin opens a call: its request span and its entry in the registry. The context it returns
+// carries both and is cancelled as ctx is.
+func (c *core) begin(ctx context.Context, o opening) (context.Context, *live) {
+	l := &live{core: c, endpoint: o.endpoint, side: o.side}
+	l.call = Call{
+		Operation: o.operation, Route: clean(o.route, maxText), Start: o.start, Stream: o.stream,
+		ServerAddress: o.address, ServerPort: o.port, Model: clean(o.request.Model, maxText),
+	}
+	if l.call.Start.IsZero() {
+		l.call.Start = time.Now()
+	}
+	attrs := make([]attribute.KeyValue, 0, 5)
+	attrs = append(attrs, keyOperation.String(o.operation), keyProvider.String(providerVLLM))
+	name := o.operation
+	if l.call.Model != "" {
+		name += " " + l.call.Model
+		attrs = append(attrs, keyRequestModel.String(l.call.Model))
+	}
+	if o.address != "" {
+		attrs = append(attrs, semconv.ServerAddress(o.address), semconv.ServerPort(o.port))
+	}
+	ctx, l.span = c.tracer.Start(ctx, name, trace.WithSpanKind(o.kind), trace.WithTimestamp(l.call.Start), trace.WithAttributes(attrs...))
+	ctx = context.WithValue(ctx, liveKey{}, l)
+	l.ctx = context.WithoutCancel(ctx)
+	sc := l.span.SpanContext()
+	l.call.TraceID, l.call.SpanID = sc.TraceID(), sc.SpanID()
+	c.inst.active.Add(l.ctx, 1, metric.WithAttributes(keyOperation.String(o.operation)))
+	l.register()
+	switch {
+	case o.request.Complete:
+		l.describe(o.request)
+	case o.side.server && o.endpoint != nil:
+		l.request = o.endpoint.NewRequestReader()
+	}
+	l.log("start")
+	return ctx, l
+}
+
+// register lists the call in the registry, if there is one.
+func (l *live) register() {
+	if l.core.registry == nil {
+		return
+	}
+	info := inflight.Info{
+		Operation: l.call.Operation, Model: l.call.Model, Route: l.call.Route, Stream: l.call.Stream,
+		Start: l.call.Start, OnStall: l.stalled,
+	}
+	if l.call.TraceID.IsValid() {
+		info.TraceID, info.SpanID = l.call.TraceID.String(), l.call.SpanID.String()
+	}
+	l.item = l.core.registry.Begin(info)
+	l.item.Enter(inflight.PhaseConnect, l.call.Start)
+}
+
+// now returns the time since the call began.
+func (l *live) now() time.Duration { return time.Since(l.call.Start) }
+
+// at turns an offset into a time.
+func (l *live) at(d time.Duration) time.Time { return l.call.Start.Add(d) }
+
+// requestBytes takes the bytes of the request's body as they are read.
+func (l *live) requestBytes(p []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.request != nil && !l.described {
+		l.request.Write(p)
+	}
+}
+
+// requestEnd notes that the request's body has been read, and that the request is on its way
+// unless a Transport says so more exactly.
+func (l *live) requestEnd() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.request != nil && !l.described {
+		l.request.End()
+		l.describe(l.request.Request())
+	}
+	if !l.engine && l.sent == 0 && !l.ended {
+		l.sent = l.now()
+		l.item.Enter(inflight.PhaseQueueOrPrefill, l.at(l.sent))
+	}
+}
+
+// describe tells span and registry what the request's body told. The caller holds l.mu, or is the
+// only one who knows l.
+func (l *live) describe(r wire.Request) {
+	if l.described {
+		return
+	}
+	l.described = true
+	if model := clean(r.Model, maxText); model != "" && model != l.call.Model {
+		l.call.Model = model
+		l.span.SetName(l.call.Operation + " " + model)
+		l.span.SetAttributes(keyRequestModel.String(model))
+	}
+	l.call.Stream = l.call.Stream || r.Stream
+	if l.span.IsRecording() {
+		l.span.SetAttributes(requestAttributes(r)...)
+	}
+	l.item.Describe(l.call.Operation, l.call.Model, l.call.Stream)
+}
+
+// openGeneration starts the generation span, once. Without a start of its own it began when the
+// call did, or when the engine was ready. The caller holds l.mu.
+func (l *live) openGeneration(kind trace.SpanKind, start time.Duration) {
+	if l.generation.span != nil || l.ended {
+		return
+	}
+	l.generation.start = start
+	ctx, span := l.core.tracer.Start(l.ctx, "generation", trace.WithSpanKind(kind), trace.WithTimestamp(l.at(start)))
+	l.generation.span, l.generation.ctx = span, ctx
+	l.log("generation start")
+}
+
+// header takes the status and the headers of the answer, from whoever sees it first: the
+// Transport, or the handler's writer where there is none.
+func (l *live) header(status int, h map[string][]string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	l.openGeneration(trace.SpanKindInternal, l.initDone)
+	l.evidence.answered = true
+	l.call.Status = status
+	if l.endpoint == nil {
+		return
+	}
+	l.answer = l.endpoint.NewResponseReader()
+	l.answer.Header(status, h)
+	if !l.answer.Facts().Streamed {
+		l.item.Enter(inflight.PhaseBody, l.at(l.now()))
+	} else if !l.call.Stream {
+		l.call.Stream = true
+		l.item.Describe(l.call.Operation, l.call.Model, true)
+	}
+}
+
+// answerBytes takes bytes of the answer as they pass.
+func (l *live) answerBytes(p []byte) {
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.answer == nil || l.ended {
+		return
+	}
+	seen := l.answer.Write(p)
+	switch {
+	case seen.Contents > 0:
+		l.contents(now, seen.Contents)
+	case seen.Events > 0:
+		if l.firstEvent == 0 {
+			l.firstEvent = now
+		}
+		l.item.Progress(l.at(now), 0)
+	case seen.Comments > 0:
+		l.item.KeepAlive(l.at(now))
+	case l.call.Stream:
+		// Part of an event: nothing is known until it is whole.
+	default:
+		l.item.Progress(l.at(now), 0)
+	}
+}
+
+// contents notes that n events with content arrived together.
+func (l *live) contents(now time.Duration, n int) {
+	if l.firstEvent == 0 {
+		l.firstEvent = now
+	}
+	l.item.Progress(l.at(now), n)
+	if l.firstContent == 0 {
+		l.firstContent = now
+		l.item.Enter(inflight.PhaseDecode, l.at(now))
+		l.firstTokenSpan(now)
+		l.prepareGaps()
+		n--
+	} else {
+		l.gap(now - l.lastContent)
+		n--
+	}
+	for range n {
+		l.gap(0)
+	}
+	l.lastContent = now
+}
+
+// prepareGaps builds the attributes of the token gaps once per stream. The engine has answered
+// with success by now, so the model's name is confirmed.
+func (l *live) prepareGaps() {
+	l.core.labels.confirm(l.call.Model)
+	if l.answer != nil {
+		l.call.ResponseModel = clean(l.answer.Facts().Model, maxText)
+		l.core.labels.confirm(l.call.ResponseModel)
+	}
+	l.gaps = l.core.labels.base(&l.call)
+}
+
+// gap records the time between two contents. Only a gap longer than all before it carries the
+// span, so that exemplars point at the worst gaps and the usual one costs less.
+func (l *live) gap(d time.Duration) {
+	ctx := context.Background()
+	if d > l.longestGap {
+		l.longestGap, ctx = d, l.ctx
+	}
+	l.core.inst.gap.Record(ctx, d.Seconds(), l.gaps...)
+	if l.side.client {
+		l.core.inst.clientPerChunk.Record(ctx, d.Seconds(), l.gaps...)
+	}
+}
+
+// firstTokenSpan exports the span from sending the request to its first content.
+func (l *live) firstTokenSpan(now time.Duration) {
+	if l.generation.span == nil {
+		return
+	}
+	start := max(l.sent, l.generation.start)
+	_, l.firstToken = l.core.tracer.Start(l.generation.ctx, "first_token", trace.WithTimestamp(l.at(min(start, now))))
+	l.firstToken.End(trace.WithTimestamp(l.at(now)))
+}
+
+// answerEnd notes how the engine's answer ended: nil for its proper end.
+func (l *live) answerEnd(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	if l.answer != nil && err == nil {
+		l.answer.End()
+	}
+	l.engineEnd = l.now()
+	l.evidence.bodyErr = err
+}
+
+// stalled reports a stall of this call: a span of its own that is exported at once, an event on
+// the request span, a metric and a log line. A repeated report of the same stall is a log line.
+func (l *live) stalled(s inflight.Stall) {
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return
+	}
+	if s.Repeat == 0 {
+		l.call.Stalls++
+		l.stallSpan(s)
+	}
+	ids := l.ids()
+	l.mu.Unlock()
+	l.core.logStall(l.ctx, ids, s)
+}
+
+// hook runs the user's function for ended calls; its panic must not become the request's.
+func (c *core) hook(ctx context.Context, call Call) {
+	if c.onDone == nil {
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			otel.Handle(hookError{v})
+		}
+	}()
+	c.onDone(ctx, call)
+}

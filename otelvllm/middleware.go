@@ -1,0 +1,267 @@
+package otelvllm
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/otelvllm/otelvllm-go/otelvllm/internal/httpwrap"
+	"github.com/otelvllm/otelvllm-go/otelvllm/internal/wire"
+)
+
+// Middleware returns a wrapper for the handlers of a server that answers inference requests, be it
+// a proxy in front of vLLM or a handler of its own. Each request gets a SERVER span, unless its
+// context already holds a span of this process, and each inference request a request span with its
+// children, its metrics and its record. Bytes, headers, flushes, errors and panics are what they
+// would be without it; nothing is read ahead and nothing is held back.
+//
+// A request whose path is not an inference endpoint gets the SERVER span alone. A handler that
+// calls the engine through [Transport] with the request's context shares its record.
+func Middleware(opts ...Option) func(http.Handler) http.Handler {
+	c := newCore(opts)
+	return func(next http.Handler) http.Handler {
+		if next == nil {
+			next = http.DefaultServeMux
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.serve(next, w, r) })
+	}
+}
+
+func (c *core) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	if !c.keep(r) || nested(r, c) {
+		next.ServeHTTP(w, r)
+		return
+	}
+	start := time.Now()
+	s := &serverCall{core: c, original: r}
+	ctx := r.Context()
+	if !trace.SpanContextFromContext(ctx).IsValid() || trace.SpanContextFromContext(ctx).IsRemote() {
+		parent, links := c.callerContext(r)
+		opts := []trace.SpanStartOption{
+			trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(start), trace.WithAttributes(serverAttributes(r)...),
+		}
+		if links != nil {
+			opts = append(opts, trace.WithNewRoot(), trace.WithLinks(links...))
+		}
+		ctx, s.span = c.tracer.Start(parent, method(r.Method), opts...)
+	}
+	endpoint := wire.Match(r.Method, r.URL.Path)
+	if endpoint != nil {
+		ctx, s.live = c.begin(ctx, opening{
+			operation: endpoint.Operation, route: r.URL.Path, endpoint: endpoint, kind: trace.SpanKindInternal,
+			start: start, side: side{server: true},
+		})
+		if r.Body == nil || r.Body == http.NoBody {
+			s.live.requestEnd()
+		}
+	} else {
+		ctx = context.WithValue(ctx, coreKey{}, c)
+	}
+	s.request = r.WithContext(ctx)
+	httpwrap.Serve(next, w, s.request, s)
+}
+
+// nested tells whether an outer Middleware has opened a call for this very request: the inner one
+// must not count it twice.
+func nested(r *http.Request, c *core) bool {
+	l := liveFrom(r.Context())
+	return l != nil && l.side.server && l.call.Route == clean(r.URL.Path, maxText)
+}
+
+// callerContext reads the caller's trace context. For a public endpoint it becomes a link.
+func (c *core) callerContext(r *http.Request) (ctx context.Context, links []trace.Link) {
+	ctx = c.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	if c.public == nil || !c.public(r) {
+		return ctx, nil
+	}
+	remote := trace.SpanContextFromContext(ctx)
+	if !remote.IsValid() {
+		return r.Context(), nil
+	}
+	return r.Context(), []trace.Link{{SpanContext: remote}}
+}
+
+// serverCall watches one request that a handler answers. It implements [httpwrap.Observer].
+type serverCall struct {
+	core     *core
+	original *http.Request
+	request  *http.Request
+	span     trace.Span // nil if the caller has one
+	live     *live      // nil if it is not an inference request
+	status   int
+}
+
+func (s *serverCall) RequestBody(p []byte) {
+	if s.live != nil {
+		s.live.requestBytes(p)
+	}
+}
+
+func (s *serverCall) RequestEnd(error) {
+	if s.live != nil {
+		s.live.requestEnd()
+	}
+}
+
+func (s *serverCall) ResponseHeader(status int, h http.Header) (watch bool) {
+	s.status = status
+	if s.live == nil {
+		return false
+	}
+	return s.live.handlerHeader(status, h)
+}
+
+func (s *serverCall) ResponseBody(p []byte, err error) {
+	if s.live != nil {
+		s.live.handlerBytes(p, err)
+	}
+}
+
+func (s *serverCall) ResponseFlush(err error) {
+	if s.live != nil && err != nil {
+		s.live.handlerBytes(nil, err)
+	}
+}
+
+func (s *serverCall) Done(returned bool) {
+	if s.live != nil {
+		s.live.end(s.original.Context(), func(e *evidence) {
+			e.unwound = !returned
+			if returned && s.live.call.Status == 0 {
+				e.answered = true
+				s.live.call.Status = http.StatusOK // net/http's own answer to a handler that wrote nothing
+			}
+		})
+	}
+	if s.span == nil {
+		return
+	}
+	if s.status == 0 && returned {
+		s.status = http.StatusOK
+	}
+	s.endServerSpan(returned)
+}
+
+// endServerSpan ends the SERVER span by the rules of the HTTP conventions v1.43: 5xx is an error,
+// 4xx is not.
+func (s *serverCall) endServerSpan(returned bool) {
+	name := method(s.original.Method)
+	switch route := routeOf(s.request); {
+	case s.live != nil:
+		name += " " + s.live.call.Route
+	case route != "":
+		name += " " + route
+		s.span.SetAttributes(semconv.HTTPRoute(route))
+	}
+	s.span.SetName(name)
+	if s.status > 0 {
+		s.span.SetAttributes(semconv.HTTPResponseStatusCode(s.status))
+	}
+	switch {
+	case s.status >= 500:
+		s.span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(s.status)))
+		s.span.SetStatus(codes.Error, "")
+	case !returned && s.original.Context().Err() == nil:
+		s.span.SetAttributes(semconv.ErrorTypeKey.String(string(Panicked)))
+		s.span.SetStatus(codes.Error, "the handler panicked")
+	}
+	s.span.End()
+}
+
+// handlerHeader is header for a handler's answer: the engine's own, seen by a Transport, counts
+// more.
+func (l *live) handlerHeader(status int, h http.Header) (watch bool) {
+	l.mu.Lock()
+	engine := l.engine
+	if engine && l.call.Status == 0 {
+		l.call.Status = status
+	}
+	l.mu.Unlock()
+	if !engine {
+		l.header(status, h)
+	}
+	return true
+}
+
+// handlerBytes takes what the handler wrote, and the error of that write.
+func (l *live) handlerBytes(p []byte, err error) {
+	l.mu.Lock()
+	engine := l.engine
+	if err != nil && l.evidence.writeErr == nil {
+		l.evidence.writeErr = err
+	}
+	l.mu.Unlock()
+	if !engine {
+		l.answerBytes(p)
+	}
+}
+
+// routeOf returns the pattern of the ServeMux that served r, without its method; empty if none did.
+func routeOf(r *http.Request) string {
+	_, path, ok := strings.Cut(r.Pattern, " ")
+	if !ok {
+		path = r.Pattern
+	}
+	return clean(strings.TrimSpace(path), maxText)
+}
+
+// method returns m if it is one of the methods of the HTTP conventions, else their word for any
+// other: a stranger must not mint span names.
+func method(m string) string {
+	switch m {
+	case "":
+		return http.MethodGet
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace, "QUERY":
+		return m
+	}
+	return "_OTHER"
+}
+
+// serverAttributes describes a request by the HTTP conventions v1.43. The query is left out: it can
+// hold keys.
+func serverAttributes(r *http.Request) []attribute.KeyValue {
+	kvs := make([]attribute.KeyValue, 0, 8)
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	kvs = append(kvs, semconv.HTTPRequestMethodKey.String(method(r.Method)), semconv.URLPath(clean(r.URL.Path, maxText)), semconv.URLScheme(scheme))
+	if host, port := hostPort(r.Host, scheme); host != "" {
+		kvs = append(kvs, semconv.ServerAddress(host), semconv.ServerPort(port))
+	}
+	if ip, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		kvs = append(kvs, semconv.ClientAddress(ip))
+	}
+	if ua := r.UserAgent(); ua != "" {
+		kvs = append(kvs, semconv.UserAgentOriginal(clean(ua, maxText)))
+	}
+	if _, version, ok := strings.Cut(r.Proto, "/"); ok {
+		kvs = append(kvs, semconv.NetworkProtocolVersion(version))
+	}
+	return kvs
+}
+
+// hostPort splits a host with an optional port; the scheme gives the port if there is none.
+func hostPort(hostport, scheme string) (host string, port int) {
+	host, p, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
+	}
+	if port, err = strconv.Atoi(p); err != nil {
+		port = 80
+		if scheme == "https" {
+			port = 443
+		}
+	}
+	return clean(strings.Trim(host, "[]"), maxLabel), port
+}

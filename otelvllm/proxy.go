@@ -1,0 +1,70 @@
+package otelvllm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// engineIdleTimeout is shorter than the 5 s after which vLLM's server closes an idle connection
+// (VLLM_HTTP_TIMEOUT_KEEP_ALIVE), so that a request never meets one that is being closed.
+const engineIdleTimeout = 4 * time.Second
+
+// NewReverseProxy returns a proxy to the engine at the given base URL, with the settings that
+// streams from vLLM need: every write is flushed at once, idle connections are given up before
+// vLLM does, nothing is compressed on the way, no time limit cuts a long answer, and a small
+// request body is read before it is sent, which keeps a quick answer from being cut off
+// (golang/go#40747). A [Transport] with opts sends the requests.
+//
+// Put [Middleware] with the same options in front of it. If the engine cannot be reached the
+// caller gets 502 with an error body in OpenAI's form. The proxy's fields may be changed before use.
+func NewReverseProxy(engine *url.URL, opts ...Option) *httputil.ReverseProxy {
+	base := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
+	base.Proxy = nil
+	base.IdleConnTimeout = engineIdleTimeout
+	base.MaxIdleConns = 0
+	base.MaxIdleConnsPerHost = 1024
+	base.DisableCompression = true
+	return &httputil.ReverseProxy{
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			pr.SetURL(engine)
+			pr.Out.Host = pr.In.Host
+			pr.Out.Header["X-Forwarded-For"] = pr.In.Header["X-Forwarded-For"]
+			pr.SetXForwarded()
+		},
+		Transport:     NewTransport(base, opts...),
+		FlushInterval: -1,
+		BufferPool:    &bufferPool{},
+		ErrorHandler:  proxyError,
+		ErrorLog:      log.New(io.Discard, "", 0), // what goes wrong is on the span
+	}
+}
+
+// proxyError answers for an engine that gave no answer.
+func proxyError(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil || errors.Is(err, context.Canceled) {
+		panic(http.ErrAbortHandler) // the caller has left: there is nobody to answer
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusBadGateway)
+	_, _ = io.WriteString(w, `{"error":{"message":"the engine cannot be reached (`+connectionError(err)+`)","type":"Bad Gateway","param":null,"code":502}}`)
+}
+
+// bufferPool lends the copy buffers.
+type bufferPool struct{ pool sync.Pool }
+
+func (p *bufferPool) Get() []byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return *b
+	}
+	return make([]byte, 32<<10)
+}
+
+func (p *bufferPool) Put(b []byte) { p.pool.Put(&b) }
