@@ -5,13 +5,9 @@ FUZZTIME ?= 30s
 # Where the binaries that tests and tools need are built.
 BUILD    := $(CURDIR)/.build
 
-# The race detector needs cgo and a C compiler.
-CC_FOUND := $(shell command -v $$($(GO) env CC | cut -d' ' -f1) 2>/dev/null)
-ifeq ($(CC_FOUND),)
-RACE :=
-else
-RACE := -race
-endif
+# The race detector needs cgo and a C compiler; without one the go command switches cgo off.
+CC_FOUND := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v $$($(GO) env CC | cut -d' ' -f1) 2>/dev/null)
+RACE     := $(if $(CC_FOUND),-race)
 
 .PHONY: help
 help: ## Show this list.
@@ -32,7 +28,7 @@ vet:
 .PHONY: race
 race:
 ifeq ($(RACE),)
-	@echo 'note: no C compiler found, so the tests run without the race detector'
+	@echo 'note: cgo is off or there is no C compiler, so the tests run without the race detector'
 endif
 	$(GO) test $(RACE) ./...
 

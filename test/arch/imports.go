@@ -81,8 +81,10 @@ func (m *Module) CheckStandardOnly(dirs ...string) (findings []Finding) {
 		for imported, at := range m.imports(f) {
 			first, _, _ := strings.Cut(imported, "/")
 			if _, ours := m.dir(imported); !ours && strings.Contains(first, ".") {
-				findings = append(findings, Finding{f.Path,
-					fmt.Sprintf("%s: %s uses the standard library only, not %s", at, p.Dir, imported)})
+				findings = append(findings, Finding{
+					f.Path,
+					fmt.Sprintf("%s: %s uses the standard library only, not %s", at, p.Dir, imported),
+				})
 			}
 		}
 	}
@@ -106,8 +108,10 @@ func (m *Module) CheckRestrictions(restrictions ...Restriction) (findings []Find
 			}
 			for imported, at := range m.imports(f) {
 				if matches(imported, r.Imports) {
-					findings = append(findings, Finding{f.Path,
-						fmt.Sprintf("%s: %s must not import %s: %s", at, p.Dir, imported, r.Why)})
+					findings = append(findings, Finding{
+						f.Path,
+						fmt.Sprintf("%s: %s must not import %s: %s", at, p.Dir, imported, r.Why),
+					})
 				}
 			}
 		}

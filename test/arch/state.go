@@ -20,8 +20,10 @@ func (m *Module) CheckPackageState(free []string) (findings []Finding) {
 				continue
 			}
 			report := func(id *ast.Ident, what string) {
-				findings = append(findings, Finding{f.Path + ":" + id.Name,
-					fmt.Sprintf("%s: package variable %s %s", m.fset.Position(id.Pos()), id.Name, what)})
+				findings = append(findings, Finding{
+					f.Path + ":" + id.Name,
+					fmt.Sprintf("%s: package variable %s %s", m.fset.Position(id.Pos()), id.Name, what),
+				})
 			}
 			for _, spec := range varSpecs(f) {
 				if madeToChange(spec) {

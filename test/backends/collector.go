@@ -173,7 +173,7 @@ func (s metricsSink) ConsumeMetrics(_ context.Context, md pmetric.Metrics) error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.metrics == nil {
-		s.sink.metrics = map[string]Metric{}
+		s.metrics = map[string]Metric{}
 	}
 	for _, rm := range md.ResourceMetrics().All() {
 		for _, sm := range rm.ScopeMetrics().All() {
@@ -215,7 +215,7 @@ func (s logsSink) ConsumeLogs(_ context.Context, ld plog.Logs) error {
 	for _, rl := range ld.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, r := range sl.LogRecords().All() {
-				s.sink.logs = append(s.sink.logs, LogRecord{
+				s.logs = append(s.logs, LogRecord{
 					Body:    strings.ToValidUTF8(r.Body().AsString(), "\uFFFD"),
 					TraceID: r.TraceID().String(),
 				})

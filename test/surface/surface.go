@@ -138,8 +138,10 @@ func addSet(p properties, set attribute.Set) {
 	}
 }
 
-func addAttribute(p properties, kv attribute.KeyValue) {
-	p.add(attr, fmt.Sprintf("%s %s", kv.Key, strings.ToLower(kv.Value.Type().String())))
+func addAttribute(p properties, kv attribute.KeyValue) { p.add(attr, keyAndType(kv)) }
+
+func keyAndType(kv attribute.KeyValue) string {
+	return string(kv.Key) + " " + strings.ToLower(kv.Value.Type().String())
 }
 
 // AddSpans adds finished spans. Names are written as patterns, see [Pattern].
@@ -152,11 +154,12 @@ func (s *Surface) AddSpans(spans tracetest.SpanStubs) {
 			addAttribute(p, kv)
 		}
 		for _, e := range span.Events {
-			text := e.Name
+			var text strings.Builder
+			text.WriteString(e.Name)
 			for _, kv := range slices.SortedFunc(slices.Values(e.Attributes), byKey) {
-				text += fmt.Sprintf(" {%s %s}", kv.Key, strings.ToLower(kv.Value.Type().String()))
+				fmt.Fprintf(&text, " {%s}", keyAndType(kv))
 			}
-			p.add(event, text)
+			p.add(event, text.String())
 		}
 		if span.Resource != nil {
 			s.addResource(span.Resource.Attributes())

@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,9 +104,11 @@ func TestNamesBecomePatterns(t *testing.T) {
 		want       string
 	}{
 		"the model and the operation": {"chat m", []attribute.KeyValue{
-			attribute.String("gen_ai.request.model", "m"), attribute.String("gen_ai.operation.name", "chat")}, "{operation} {model}"},
+			attribute.String("gen_ai.request.model", "m"), attribute.String("gen_ai.operation.name", "chat"),
+		}, "{operation} {model}"},
 		"the method and the route": {"POST /v1/x", []attribute.KeyValue{
-			attribute.String("http.request.method", "POST"), attribute.String("http.route", "/v1/x")}, "{method} {route}"},
+			attribute.String("http.request.method", "POST"), attribute.String("http.route", "/v1/x"),
+		}, "{method} {route}"},
 		"a word that is no attribute's value": {"first_token", []attribute.KeyValue{attribute.String("k", "first_token")}, "first_token"},
 		"an empty value":                      {"a  b", []attribute.KeyValue{attribute.String("http.route", "")}, "a  b"},
 	} {
@@ -122,8 +125,8 @@ type recorder struct {
 }
 
 func (r *recorder) Helper()                           {}
-func (r *recorder) Errorf(format string, args ...any) { r.failed += strings.TrimSpace(format) }
-func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format); panic(r) }
+func (r *recorder) Errorf(format string, args ...any) { r.failed += fmt.Sprintf(format, args...) }
+func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...); panic(r) }
 
 func TestGoldenFailsOnADifferenceAndOnAMissingFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "golden")
