@@ -1,8 +1,6 @@
 package otelvllm
 
 import (
-	"context"
-	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -47,10 +45,7 @@ func NewReverseProxy(engine *url.URL, opts ...Option) *httputil.ReverseProxy {
 }
 
 // proxyError answers for an engine that gave no answer.
-func proxyError(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil || errors.Is(err, context.Canceled) {
-		panic(http.ErrAbortHandler) // the caller has left: there is nobody to answer
-	}
+func proxyError(w http.ResponseWriter, _ *http.Request, err error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusBadGateway)
