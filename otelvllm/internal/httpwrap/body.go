@@ -1,0 +1,135 @@
+package httpwrap
+
+import (
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// WatchBody returns rc watched by o. The result has io.WriterTo where rc has it, and io.Writer and
+// CloseWrite, which the body of an answer 101 Switching Protocols has; what is written is not
+// watched. A nil rc and http.NoBody come back as they are, as does any rc if o is nil.
+func WatchBody(rc io.ReadCloser, o BodyObserver) io.ReadCloser {
+	if rc == nil || rc == http.NoBody || o == nil {
+		return rc
+	}
+	return (&body{rc: rc, o: o}).wrap()
+}
+
+// body is a watched body.
+type body struct {
+	rc    io.ReadCloser
+	o     BodyObserver
+	ended atomic.Bool // the observer has been told the end
+}
+
+// wrap returns b with the optional interfaces of what it watches.
+func (b *body) wrap() io.ReadCloser {
+	w, writes := b.rc.(io.Writer)
+	_, copies := b.rc.(io.WriterTo)
+	c, halves := b.rc.(closeWriter)
+	to := bodyTo{b}
+	switch {
+	case writes && copies && halves:
+		return struct {
+			bodyTo
+			io.Writer
+			closeWriter
+		}{to, w, c}
+	case writes && copies:
+		return struct {
+			bodyTo
+			io.Writer
+		}{to, w}
+	case writes && halves:
+		return struct {
+			*body
+			io.Writer
+			closeWriter
+		}{b, w, c}
+	case writes:
+		return struct {
+			*body
+			io.Writer
+		}{b, w}
+	case copies:
+		return to
+	}
+	return b
+}
+
+type closeWriter interface{ CloseWrite() error }
+
+// Read reads and then shows what was read, be it with an error or not.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.rc.Read(p)
+	if n > 0 {
+		b.show(p[:within(n, len(p))])
+	}
+	if err != nil {
+		b.end(err)
+	}
+	return n, err
+}
+
+// Close tells the end first: a read that the close interrupts in another goroutine fails only
+// because of it, and must not be told as the reason.
+func (b *body) Close() error {
+	b.end(ErrClosed)
+	return b.rc.Close()
+}
+
+func (b *body) show(p []byte) {
+	if !b.ended.Load() {
+		b.o.Body(p)
+	}
+}
+
+// end tells the end, the first time it is called.
+func (b *body) end(err error) {
+	if b.ended.Load() || !b.ended.CompareAndSwap(false, true) {
+		return
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	b.o.End(err)
+}
+
+// bodyTo is a body that brings its own way to copy.
+type bodyTo struct{ *body }
+
+func (b bodyTo) WriteTo(w io.Writer) (int64, error) {
+	t := &tee{w: w, after: b.show}
+	n, err := b.rc.(io.WriterTo).WriteTo(t)
+	switch {
+	case err == nil:
+		b.end(io.EOF)
+	case !t.failed: // else the writer broke, and the rest of the body can still be read
+		b.end(err)
+	}
+	return n, err
+}
+
+// tee shows what its writer took. It hides other interfaces of the writer from the source, which
+// costs a source that looks for them speed, but no bytes.
+type tee struct {
+	w      io.Writer
+	before func() // nil: nothing
+	after  func(p []byte)
+	failed bool // a write failed
+}
+
+func (t *tee) Write(p []byte) (int, error) {
+	if t.before != nil {
+		t.before()
+	}
+	n, err := t.w.Write(p)
+	if n > 0 {
+		t.after(p[:within(n, len(p))])
+	}
+	if err != nil {
+		t.failed = true
+	}
+	return n, err
+}

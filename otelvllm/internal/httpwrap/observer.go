@@ -1,0 +1,59 @@
+package httpwrap
+
+import (
+	"errors"
+	"net/http"
+)
+
+// ErrClosed is what an observer is told at the end of a body that was closed, or left behind by
+// its handler, before its end.
+var ErrClosed = errors.New("body closed before its end")
+
+// Observer sees one exchange as it passes a handler.
+//
+// Its methods are called on the goroutines that move the bytes, never under a lock. They must not
+// block. The slices are those of the handler or the writer: they are valid only during the call
+// and must not be changed. A handler that writes from several goroutines at once makes calls at
+// once; then bytes can be shown while ResponseHeader still runs. A goroutine that outlives its
+// handler is not watched: no call begins after Done has begun, though one may still be under way.
+type Observer interface {
+	// RequestBody is shown the bytes that the handler has read.
+	RequestBody(p []byte)
+	// RequestEnd is called once: with nil at the end of the body, with the error that a read
+	// returned, or with ErrClosed where the body was closed or left before its end. A request
+	// without a body has no such call.
+	RequestEnd(err error)
+	// ResponseHeader is called at most once, just before the header of the final status goes to
+	// the writer: 1xx are passed over, but for 101. The status is the 200 that net/http implies
+	// where the handler wrote none. An upgrade request whose connection the handler has taken
+	// over counts as 101; any other hijacked connection, and a handler that panicked before its
+	// header, have no call: the status is not known. It must not change h.
+	//
+	// It returns whether the body is of interest. If not, ResponseBody is called for failed
+	// writes alone, and files are still sent by sendfile. The body of an answer that has none
+	// (to HEAD, or with status 101, 204 or 304) is never of interest.
+	ResponseHeader(status int, h http.Header) (watch bool)
+	// ResponseBody is shown what the real writer took, after it took it, and the error of that
+	// write. Bytes that the writer itself fetches from a source (io.ReaderFrom) are shown as they
+	// leave the source, with a nil error; if the writer then fails, one more call has no bytes and
+	// the error. Errors of the source are not errors of the writer and are not shown.
+	ResponseBody(p []byte, err error)
+	// ResponseFlush is called after a flush, with the error it returned, nil for http.Flusher.
+	ResponseFlush(err error)
+	// Done is called exactly once, last. It is told false where the handler panicked or called
+	// runtime.Goexit.
+	Done(returned bool)
+}
+
+// BodyObserver sees a body that a client sends or reads. Its methods are called on the goroutines
+// that move the bytes, never under a lock, and must not block. The slice that Body gets is valid
+// only during the call and must not be changed.
+type BodyObserver interface {
+	// Body is shown the bytes that were read.
+	Body(p []byte)
+	// End is called at most once: with nil at io.EOF, with the error that a read returned, or with
+	// ErrClosed where the body was closed before its end. A body that nobody reads to its end or
+	// closes never ends. No call of Body begins after End has begun, but where one goroutine
+	// closes a body that another reads, one may still be under way.
+	End(err error)
+}
