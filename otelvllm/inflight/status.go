@@ -1,0 +1,120 @@
+package inflight
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// What is kept of a string, in bytes, and of a request's spans.
+const (
+	maxString = 256
+	maxSpans  = 64
+)
+
+// Status is what is known about a request at one time. It is a copy: it does not change, and its
+// slices and maps must not be changed.
+type Status struct {
+	// Info is what the request began with and what Describe added. OnStall is nil.
+	Info
+	// StreamKnown tells that Stream is known: Describe was called, or the request began with a
+	// model or as a stream.
+	StreamKnown bool
+	// Started is when the request began.
+	Started time.Time
+	// LastProgress is when the engine last sent data or a phase began; at first it is Started.
+	LastProgress time.Time
+	// LastKeepAlive is when the engine last sent a comment; zero means never.
+	LastKeepAlive time.Time
+	// Phase is the phase since PhaseSince; empty until one was entered.
+	Phase      Phase
+	PhaseSince time.Time
+	// Contents counts the events with content that have arrived.
+	Contents int64
+	// OutputTokens is how many tokens the engine says it generated; -1 means unknown.
+	OutputTokens int64
+	// Age is the time since Started, also for a request that has ended.
+	Age time.Duration
+	// Silent is the time since LastProgress; of a request that has ended, up to its end.
+	Silent time.Duration
+	// Stall is set while the request is stalled, or if it was when it ended.
+	Stall *Stall
+
+	// Ended tells that the request is over. Outcome, Duration and Spans are set only then.
+	Ended    bool
+	Outcome  string
+	Duration time.Duration
+	Spans    []Span
+}
+
+// Status returns what is known about the request at the given time. It is the zero Status for a
+// nil *Request.
+func (q *Request) Status(now time.Time) Status {
+	if q == nil {
+		return Status{OutputTokens: -1}
+	}
+	if final := q.final.Load(); final != nil {
+		return final.at(now)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if final := q.final.Load(); final != nil {
+		return final.at(now)
+	}
+	return q.statusLocked(now)
+}
+
+// statusLocked makes the status of a request that has not ended. The caller holds q.mu.
+func (q *Request) statusLocked(now time.Time) Status {
+	s := Status{
+		Info: q.info, StreamKnown: q.described,
+		Started: q.start, LastProgress: q.start.Add(time.Duration(q.progress.Load())),
+		Phase: q.phase, PhaseSince: q.phaseSince,
+		Contents: q.contents.Load(), OutputTokens: q.output.Load(),
+		Age: max(0, now.Sub(q.start)), Stall: q.stall.Load(),
+	}
+	s.OnStall = nil
+	s.Silent = max(0, now.Sub(s.LastProgress))
+	if at := q.keepAlive.Load(); at > 0 {
+		s.LastKeepAlive = q.start.Add(time.Duration(at - 1))
+	}
+	return s
+}
+
+// at returns the status of a request that has ended, with its age at the given time.
+func (s *Status) at(now time.Time) Status {
+	copied := *s
+	copied.Age = max(copied.Duration, now.Sub(s.Started))
+	return copied
+}
+
+// clean returns s as valid UTF-8 of at most maxString bytes. It is s itself where nothing had to
+// change, and else a copy.
+func clean(s string) string {
+	if len(s) <= maxString && utf8.ValidString(s) {
+		return s
+	}
+	// The replacement of an invalid sequence may be longer than the sequence, hence the second cut.
+	return strings.Clone(cut(strings.ToValidUTF8(cut(s), "\uFFFD")))
+}
+
+// cut returns the first maxString bytes of s, or a few less, so as not to cut a character in two.
+func cut(s string) string {
+	if len(s) <= maxString {
+		return s
+	}
+	n := maxString
+	for n > maxString-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+func cleanSpans(spans []Span) []Span {
+	spans = slices.Clone(spans[:min(len(spans), maxSpans)])
+	for i := range spans {
+		spans[i].Name = clean(spans[i].Name)
+	}
+	return spans
+}
