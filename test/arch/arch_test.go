@@ -44,6 +44,7 @@ func TestArrowsFindWhatTheTableDoesNotHave(t *testing.T) {
 		"b/b.go":           `package b; import _ "example.com/m/a"`,
 		"b/b_test.go":      `package b_test; import _ "example.com/m/b"; import _ "example.com/m/test/fake"; import _ "example.com/m/c"`,
 		"c/c.go":           `package c`,
+		"c/gen.go":         "//go:build ignore\n\npackage main; import _ \"example.com/m/a\"",
 		"d/d.go":           `package d`,
 		"test/fake/f.go":   `package fake; import _ "example.com/m/c"`,
 		"test/own/go.mod":  "module example.com/own",
@@ -131,6 +132,9 @@ func f(span S) {
 	got := m.CheckForbidden(Forbidden{
 		"func init": "w1", "panic": "w2", "time.Sleep": "w3", "http.DefaultServeMux": "w4", ".RecordError": "w5", "recover": "w6",
 	}, []string{"cmd"})
+	if len(got) > 1 && got[1].Key != "a/a.go:f" {
+		t.Errorf("key: got %q, want a/a.go:f", got[1].Key)
+	}
 	wantFindings(t, got, "a.go:4:1: func init: w1", "panic: w2", "time.Sleep: w3", "http.DefaultServeMux: w4", ".RecordError: w5")
 }
 

@@ -48,7 +48,8 @@ type File struct {
 }
 
 // Load parses the module whose root is fsys. Folders named testdata or vendor, those whose name starts with a dot or
-// an underscore, and nested modules are left out, as the go command leaves them out of "./...".
+// an underscore, nested modules, and files with the build constraint "ignore", which are programs beside the package,
+// are left out, as the go command leaves them out of "./...".
 func Load(fsys fs.FS) (*Module, error) {
 	gomod, err := fs.ReadFile(fsys, "go.mod")
 	if err != nil {
@@ -70,7 +71,7 @@ func Load(fsys fs.FS) (*Module, error) {
 			return nil
 		}
 		file, err := m.parse(fsys, name)
-		if err != nil {
+		if err != nil || ignored(file.AST) {
 			return err
 		}
 		dir := path.Dir(name)
@@ -118,6 +119,21 @@ func (m *Module) parse(fsys fs.FS, name string) (*File, error) {
 		return nil, err
 	}
 	return &File{Path: name, Test: strings.HasSuffix(name, "_test.go"), Lines: bytes.Count(source, []byte("\n")), AST: tree}, nil
+}
+
+// ignored says whether a file's build constraint is "ignore".
+func ignored(f *ast.File) bool {
+	for _, group := range f.Comments {
+		if group.Pos() > f.Package {
+			return false
+		}
+		for _, c := range group.List {
+			if strings.TrimSpace(c.Text) == "//go:build ignore" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // imports yields the import paths of a file with their places.

@@ -3,7 +3,6 @@ package arch
 import (
 	"fmt"
 	"go/ast"
-	"go/token"
 	"strings"
 )
 
@@ -113,40 +112,48 @@ type Forbidden map[string]string
 
 // CheckForbidden finds, in files that are not tests and packages that are not within free, uses of what forbidden
 // names: a built-in function ("panic"), a function, method or variable ("time.Sleep", "http.DefaultServeMux",
-// ".RecordError" for a method of any type), or "func init".
+// ".RecordError" for a method of any type), or "func init". A finding's key is the file and the function.
 func (m *Module) CheckForbidden(forbidden Forbidden, free []string) (findings []Finding) {
 	for p, f := range m.files() {
 		if f.Test || within(p.Dir, free) {
 			continue
 		}
-		report := func(pos token.Pos, name string) {
-			if why, ok := forbidden[name]; ok {
-				findings = append(findings, Finding{f.Path, fmt.Sprintf("%s: %s: %s", m.fset.Position(pos), name, why)})
-			}
-		}
 		packages := importNames(f)
-		ast.Inspect(f.AST, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.FuncDecl:
-				if n.Recv == nil {
-					report(n.Pos(), "func "+n.Name.Name)
-				}
-			case *ast.CallExpr:
-				if id, ok := n.Fun.(*ast.Ident); ok {
-					report(n.Pos(), id.Name)
-				}
-			case *ast.SelectorExpr:
-				id, ok := n.X.(*ast.Ident)
-				if ok && packages[id.Name] != "" {
-					report(n.Pos(), packages[id.Name]+"."+n.Sel.Name)
-				} else {
-					report(n.Pos(), "."+n.Sel.Name)
-				}
+		for _, decl := range f.AST.Decls {
+			key := f.Path
+			if fn, ok := decl.(*ast.FuncDecl); ok {
+				key = functionKey(f, fn)
 			}
-			return true
-		})
+			ast.Inspect(decl, func(n ast.Node) bool {
+				name := used(n, packages)
+				if why, ok := forbidden[name]; ok {
+					findings = append(findings, Finding{key, fmt.Sprintf("%s: %s: %s", m.fset.Position(n.Pos()), name, why)})
+				}
+				return true
+			})
+		}
 	}
 	return findings
+}
+
+// used returns what a node uses, in the words of Forbidden; empty if it is nothing of the kind.
+func used(n ast.Node, packages map[string]string) string {
+	switch n := n.(type) {
+	case *ast.FuncDecl:
+		if n.Recv == nil {
+			return "func " + n.Name.Name
+		}
+	case *ast.CallExpr:
+		if id, ok := n.Fun.(*ast.Ident); ok {
+			return id.Name
+		}
+	case *ast.SelectorExpr:
+		if id, ok := n.X.(*ast.Ident); ok && packages[id.Name] != "" {
+			return packages[id.Name] + "." + n.Sel.Name
+		}
+		return "." + n.Sel.Name
+	}
+	return ""
 }
 
 // importNames maps the name by which a file uses a package to the last element of its import path.
