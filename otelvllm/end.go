@@ -43,6 +43,9 @@ func (l *live) end(caller context.Context, finish func(*evidence)) {
 
 	l.core.inst.active.Add(l.ctx, -1, metric.WithAttributes(keyOperation.String(call.Operation)))
 	l.core.inst.record(l.ctx, &call, l.side, l.core.labels)
+	if call.Usage.Output.Known {
+		l.item.OutputTokens(call.Usage.Output.N)
+	}
 	l.item.End(string(call.Outcome), l.waterfall(), l.at(call.Duration))
 	l.log("complete")
 	l.core.hook(l.ctx, call)

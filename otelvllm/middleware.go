@@ -42,7 +42,7 @@ func (c *core) serve(next http.Handler, w http.ResponseWriter, r *http.Request) 
 		return
 	}
 	start := time.Now()
-	s := &serverCall{core: c, original: r}
+	s := &serverCall{core: c, request: r}
 	ctx := r.Context()
 	if !trace.SpanContextFromContext(ctx).IsValid() || trace.SpanContextFromContext(ctx).IsRemote() {
 		parent, links := c.callerContext(r)
@@ -66,8 +66,7 @@ func (c *core) serve(next http.Handler, w http.ResponseWriter, r *http.Request) 
 	} else {
 		ctx = context.WithValue(ctx, coreKey{}, c)
 	}
-	s.request = r.WithContext(ctx)
-	httpwrap.Serve(next, w, s.request, s)
+	httpwrap.ServeContext(ctx, next, w, r, s)
 }
 
 // nested tells whether an outer Middleware has opened a call for this very request: the inner one
@@ -92,12 +91,11 @@ func (c *core) callerContext(r *http.Request) (ctx context.Context, links []trac
 
 // serverCall watches one request that a handler answers. It implements [httpwrap.Observer].
 type serverCall struct {
-	core     *core
-	original *http.Request
-	request  *http.Request
-	span     trace.Span // nil if the caller has one
-	live     *live      // nil if it is not an inference request
-	status   int
+	core    *core
+	request *http.Request // as it came; the pattern of an inner ServeMux is given back to it
+	span    trace.Span    // nil if the caller has one
+	live    *live         // nil if it is not an inference request
+	status  int
 }
 
 func (s *serverCall) RequestBody(p []byte) {
@@ -134,7 +132,7 @@ func (s *serverCall) ResponseFlush(err error) {
 
 func (s *serverCall) Done(returned bool) {
 	if s.live != nil {
-		s.live.end(s.original.Context(), func(e *evidence) {
+		s.live.end(s.request.Context(), func(e *evidence) {
 			e.unwound = !returned
 			if returned && s.live.call.Status == 0 {
 				e.answered = true
@@ -154,7 +152,7 @@ func (s *serverCall) Done(returned bool) {
 // endServerSpan ends the SERVER span by the rules of the HTTP conventions v1.43: 5xx is an error,
 // 4xx is not.
 func (s *serverCall) endServerSpan(returned bool) {
-	name := method(s.original.Method)
+	name := method(s.request.Method)
 	switch route := routeOf(s.request); {
 	case s.live != nil:
 		name += " " + s.live.call.Route
@@ -170,7 +168,7 @@ func (s *serverCall) endServerSpan(returned bool) {
 	case s.status >= 500:
 		s.span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(s.status)))
 		s.span.SetStatus(codes.Error, "")
-	case !returned && s.original.Context().Err() == nil:
+	case !returned && s.request.Context().Err() == nil:
 		s.span.SetAttributes(semconv.ErrorTypeKey.String(string(Panicked)))
 		s.span.SetStatus(codes.Error, "the handler panicked")
 	}

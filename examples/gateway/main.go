@@ -1,0 +1,109 @@
+// Command gateway is the sidecar in front of a vLLM engine: it passes requests through untouched and
+// exports a trace, metrics and log records for each, and shows the running ones on a live page.
+//
+//	go run ./examples/gateway -engine http://127.0.0.1:8000
+//
+// Flags and variables are listed by -h. OTEL_* variables configure the export.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"go.opentelemetry.io/contrib/bridges/otelslog"
+
+	"github.com/otelvllm/otelvllm-go/examples/internal/sidecar"
+	"github.com/otelvllm/otelvllm-go/otelvllm"
+	"github.com/otelvllm/otelvllm-go/otelvllm/otlp"
+)
+
+// Exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1 // what fails at start, such as an address in use
+	exitUsage  = 2 // bad flags, bad variables, stray words
+)
+
+// minFlush is the least time the telemetry has to leave after a drain.
+const minFlush = 2 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stderr))
+}
+
+// run is main with everything it touches as a parameter.
+func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) int {
+	config, err := parse(args, getenv)
+	if errors.Is(err, flag.ErrHelp) {
+		usage(stderr)
+		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "gateway:", err)
+		return exitUsage
+	}
+	if config.gpu == gpuRequired || config.gpu == gpuDemo {
+		fmt.Fprintf(stderr, "gateway: -gpu %s: this build has no GPU metrics; use auto or off\n", config.gpu)
+		return exitFailed
+	}
+	telemetry, err := otlp.Setup(ctx, otlp.WithServiceName(config.ServiceName), otlp.WithServiceVersion(otelvllm.Version))
+	if err != nil {
+		fmt.Fprintln(stderr, "gateway:", err)
+		return exitUsage
+	}
+	config.Metrics = telemetry.Handler()
+	say := func(line string) { fmt.Fprintln(stderr, line) }
+	if config.Engine == nil {
+		engine, end, err := simulate(ctx)
+		if err != nil {
+			fmt.Fprintln(stderr, "gateway: simulated engine:", err)
+			return exitFailed
+		}
+		defer end()
+		config.Engine = engine
+		say("engine:    simulated (no -engine was given): answers are made up")
+	}
+	logger := slog.New(slog.NewMultiHandler(
+		otelslog.NewHandler(otelvllm.ScopeName, otelslog.WithLoggerProvider(telemetry.LoggerProvider())),
+		slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}),
+	))
+	drained := make(chan time.Time, 1) // when the time of the drain is over
+	defer context.AfterFunc(ctx, func() { drained <- time.Now().Add(config.Drain) })()
+	err = sidecar.New(config.Config,
+		otelvllm.WithTracerProvider(telemetry.TracerProvider()), otelvllm.WithMeterProvider(telemetry.MeterProvider()),
+		otelvllm.WithPropagators(telemetry.Propagator()), otelvllm.WithLogger(logger),
+	).Run(ctx, say)
+	status := exitOK
+	if err != nil {
+		fmt.Fprintln(stderr, "gateway:", err)
+		status = exitFailed
+	}
+	limit := minFlush
+	select {
+	case end := <-drained:
+		limit = max(limit, time.Until(end))
+	default:
+	}
+	leave(telemetry, limit, say)
+	return status
+}
+
+// leave sends what telemetry is left and says what was lost.
+func leave(t *otlp.Telemetry, limit time.Duration, say func(string)) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	_ = t.Shutdown(ctx) // Lost says it in numbers
+	if lost := t.Lost(); lost != (otlp.Lost{}) {
+		say(fmt.Sprintf("telemetry lost: spans=%d metrics=%d logs=%d", lost.Spans, lost.Metrics, lost.Logs))
+	}
+}

@@ -1,0 +1,195 @@
+// Package sidecar is the gateway as a library: the proxy in front of vLLM, the watchdog, the engine
+// probe and the admin endpoints, wired together. The gateway and quickstart examples run it.
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/otelvllm/otelvllm-go/otelvllm"
+	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
+	"github.com/otelvllm/otelvllm-go/otelvllm/watchdog"
+)
+
+// Config is what an operator sets. Engine is required.
+type Config struct {
+	Listen         string        // where callers connect
+	Admin          string        // where the operator looks; empty closes it
+	Engine         *url.URL      // vLLM's base URL
+	StallAfter     time.Duration // silence after which a request counts as stalled
+	ScrapeInterval time.Duration // between two looks at the engine
+	WaitReady      time.Duration // how long requests wait for an engine that is not ready; zero does not wait
+	Drain          time.Duration // time for running streams to finish once ctx of Run ends
+	Models         []string      // pinned metric labels
+	UsageInjection bool
+	ServiceName    string
+	Metrics        http.Handler // answers /metrics; nil leaves it out
+}
+
+// Sidecar is one gateway. Make it with New.
+type Sidecar struct {
+	Registry *inflight.Registry
+	Watchdog *watchdog.Watchdog
+	Handler  http.Handler // for callers
+	Admin    http.Handler // for the operator
+
+	config Config
+	probe  *probe
+	cut    context.CancelCauseFunc // ends what still runs when the drain is over
+	base   context.Context
+}
+
+// errDrained is the cause with which streams are cut when the drain is over: a deadline on our side.
+var errDrained = fmt.Errorf("the drain is over: %w", context.DeadlineExceeded)
+
+// New wires a gateway. It starts nothing and opens nothing. opts add to what the gateway sets.
+func New(config Config, opts ...otelvllm.Option) *Sidecar {
+	s := &Sidecar{Registry: &inflight.Registry{}, config: config}
+	s.Watchdog = &watchdog.Watchdog{Registry: s.Registry, StallAfter: config.StallAfter}
+	s.probe = newProbe(config.Engine, config.ScrapeInterval)
+	s.base, s.cut = context.WithCancelCause(context.Background())
+	opts = append([]otelvllm.Option{
+		otelvllm.WithRegistry(s.Registry), otelvllm.WithModels(config.Models...),
+		otelvllm.WithUsageInjection(config.UsageInjection),
+	}, opts...)
+	proxy := otelvllm.NewReverseProxy(config.Engine, opts...)
+	s.Handler = otelvllm.Middleware(opts...)(s.waitReady(fullDuplex(proxy)))
+	s.Admin = s.adminHandler()
+	return s
+}
+
+// maxBuffered is the size of request bodies up to which the transport reads them before sending.
+const maxBuffered = 4 << 20
+
+// fullDuplex lets the body of a large upload be read while the answer is written: HTTP/1 servers
+// close it otherwise, and the proxy would cut the answer off.
+func fullDuplex(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength < 0 || r.ContentLength > maxBuffered {
+			_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 is so anyway
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Run serves until ctx ends, then lets running requests finish for the time of the drain and cuts
+// the rest, so that their callers see a cut and no clean end. say gets one line for each listener.
+func (s *Sidecar) Run(ctx context.Context, say func(string)) error {
+	lc := net.ListenConfig{}
+	callers, err := lc.Listen(ctx, "tcp", s.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for callers: %w", err)
+	}
+	var admin net.Listener
+	if s.config.Admin != "" {
+		if admin, err = lc.Listen(ctx, "tcp", s.config.Admin); err != nil {
+			callers.Close()
+			return fmt.Errorf("listen for the admin page (-admin): %w", err)
+		}
+	}
+	return s.Serve(ctx, callers, admin, say)
+}
+
+// Serve is Run on listeners that are open already. admin may be nil.
+func (s *Sidecar) Serve(ctx context.Context, callers, admin net.Listener, say func(string)) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() { _ = s.Watchdog.Run(work) })
+	wg.Go(func() { s.probe.run(work) })
+
+	failed := make(chan error, 2)
+	front := newServer(s.Handler, s.base)
+	wg.Go(func() { failed <- front.Serve(callers) })
+	say(fmt.Sprintf("callers:   http://%s  ->  %s", callers.Addr(), s.config.Engine))
+	if admin != nil {
+		back := newServer(s.Admin, work)
+		wg.Go(func() { failed <- back.Serve(admin) })
+		defer back.Close()
+		say(fmt.Sprintf("live page: http://%s/", admin.Addr()))
+	}
+	select {
+	case err := <-failed:
+		front.Close()
+		return err
+	case <-ctx.Done():
+	}
+	return s.drain(front, say)
+}
+
+// cutTime is how long handlers have to notice that their streams were cut.
+const cutTime = time.Second
+
+// drain stops taking connections, waits for the running requests, and cuts those that are left.
+func (s *Sidecar) drain(front *http.Server, say func(string)) error {
+	if n := len(s.Registry.Running()); n > 0 {
+		say(fmt.Sprintf("draining:  %d requests have %s to finish", n, s.config.Drain))
+	}
+	limit, cancel := context.WithTimeout(context.Background(), s.config.Drain)
+	defer cancel()
+	if front.Shutdown(limit) == nil {
+		return nil
+	}
+	say(fmt.Sprintf("draining:  cut %d requests", len(s.Registry.Running())))
+	s.cut(errDrained)
+	last, cancelLast := context.WithTimeout(context.Background(), cutTime)
+	defer cancelLast()
+	if front.Shutdown(last) != nil {
+		return front.Close()
+	}
+	return nil
+}
+
+func newServer(h http.Handler, base context.Context) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          slog.NewLogLogger(quietHandler{slog.Default().Handler()}, slog.LevelError),
+	}
+}
+
+// quietHandler drops what net/http says about connections that callers broke; the spans tell it.
+type quietHandler struct{ slog.Handler }
+
+func (quietHandler) Enabled(context.Context, slog.Level) bool { return false }
+
+// waitReady holds a request while the engine is not ready, for as long as configured.
+func (s *Sidecar) waitReady(next http.Handler) http.Handler {
+	if s.config.WaitReady <= 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.probe.up() {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), s.config.WaitReady)
+		defer cancel()
+		err := otelvllm.EngineInit(ctx, s.probe.wait)
+		switch {
+		case err == nil:
+			next.ServeHTTP(w, r)
+		case r.Context().Err() != nil:
+			panic(http.ErrAbortHandler) // the caller has left
+		default:
+			w.Header().Set("Retry-After", "5")
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = fmt.Fprintf(w, `{"error":{"message":"the engine did not become ready within %s","type":"Service Unavailable","param":null,"code":503}}`, s.config.WaitReady)
+		}
+	})
+}
+
+// errNotReady is what a probe finds at an engine that answers, but is not ready.
+var errNotReady = errors.New("the engine is not ready")
