@@ -1,0 +1,200 @@
+package wire
+
+// answer is what one JSON text of the engine told: an event's data, or the body of an answer in one piece. It counts
+// once the text turned out to be valid.
+type answer struct {
+	id, model string // they outlive the text, so that the same ones need no memory again
+
+	usage   tokenCounts
+	timings Timings
+	invalid int64 // counts and timings that were none
+
+	choices   []choice // of this text, at most maxChoices
+	choice    choice   // the one being read
+	position  int64    // its place in the array
+	noChoices bool     // the array is there and empty
+	usageTold bool     // there is a usage object
+
+	content bool // there is text, or a piece of a tool call, or sound
+	varying int  // strings that differ from event to event
+	varied  span // where the last of them stands
+
+	failure  failure // error, or what it was in old versions: the text itself
+	flat     failure
+	terminal bool // it says that the stream is complete
+
+	fingerprint span  // system_fingerprint; only a Restorer reads it
+	end         int64 // of the object that the text is; only a Restorer reads it
+}
+
+// span is where a member's value stands.
+type span struct {
+	told, text bool // it is there; it is a string
+	start, end int64
+}
+
+// choice is one of the answers to a request for several, and why it ended; "" if it did not yet.
+type choice struct {
+	index  int64
+	reason string
+}
+
+// failure is an error as the engine told it.
+type failure struct {
+	told        bool
+	code, class string
+}
+
+// maxChoices is how many choices are told apart; an answer with more of them is an attack.
+const maxChoices = 128
+
+// reset forgets the last text.
+func (a *answer) reset() {
+	*a = answer{id: a.id, model: a.model, choices: a.choices[:0]}
+}
+
+// answerSchema puts members of an endpoint's answers beside those that all of OpenAI's style have.
+func answerSchema(groups ...[]member[answer]) *node[answer] {
+	members := []member[answer]{
+		{"id", &node[answer]{on: func(a *answer, v *visit) { v.textInto(&a.id) }}},
+		{"model", &node[answer]{on: func(a *answer, v *visit) { v.textInto(&a.model) }}},
+		{"metrics", metricsNode},
+		{"error", &node[answer]{on: (*answer).readError, members: []member[answer]{
+			{"code", &node[answer]{on: func(a *answer, v *visit) { a.failure.readCode(v) }}},
+			{"type", &node[answer]{on: func(a *answer, v *visit) { a.failure.class = v.text() }}},
+		}}},
+		{"object", &node[answer]{on: func(a *answer, v *visit) { a.flat.told = v.kind == kindString && string(v.raw) == "error" }}},
+		{"code", &node[answer]{on: func(a *answer, v *visit) { a.flat.readCode(v) }}},
+		{"type", &node[answer]{on: func(a *answer, v *visit) { a.flat.class = v.text() }}},
+	}
+	for _, group := range groups {
+		members = append(members, group...)
+	}
+	return &node[answer]{members: members}
+}
+
+// readError takes the member error: an object, or a string as from vLLM's check of the API key. The errors of vLLM up
+// to 0.10.0 have no such member: what is in it there stands at the top, beside "object":"error".
+func (a *answer) readError(v *visit) {
+	if !v.closing {
+		a.failure = failure{told: v.kind != kindNull && v.kind != kindFalse}
+	}
+}
+
+// readCode takes a code, which is a number from vLLM's server in Python and a word from the one in Rust.
+func (f *failure) readCode(v *visit) {
+	f.code = ""
+	if v.kind == kindNumber {
+		f.code = string(v.raw)
+	} else {
+		f.code = v.text()
+	}
+}
+
+// failed returns the error that the text told, or nil. must says that the text is an error whatever it holds, as the
+// body of an answer with an error status is.
+func (a *answer) failed(must bool) *Error {
+	f := a.failure
+	if !f.told {
+		f = a.flat
+	}
+	switch {
+	case !f.told && !must:
+		return nil
+	case f.code != "":
+		return &Error{Code: f.code}
+	case f.class != "":
+		return &Error{Code: f.class}
+	}
+	return &Error{Code: engineError}
+}
+
+// choicesOf returns the member choices, with what is of interest in each beside index and finish_reason.
+func choicesOf(members []member[answer]) []member[answer] {
+	members = append([]member[answer]{
+		{"index", &node[answer]{on: (*answer).readIndex}},
+		{"finish_reason", &node[answer]{on: (*answer).readFinishReason}},
+	}, members...)
+	return []member[answer]{{"choices", &node[answer]{
+		on:      (*answer).readChoices,
+		element: &node[answer]{on: (*answer).readChoice, members: members},
+	}}}
+}
+
+func (a *answer) readChoices(v *visit) {
+	if v.closing {
+		a.noChoices = v.empty && v.kind == kindArray
+		return
+	}
+	a.choices, a.position, a.noChoices = a.choices[:0], -1, false
+	a.content, a.varying = false, 0
+}
+
+func (a *answer) readChoice(v *visit) {
+	switch {
+	case v.kind != kindObject:
+	case !v.closing:
+		a.position++
+		a.choice = choice{index: a.position}
+	case len(a.choices) < maxChoices:
+		a.choices = append(a.choices, a.choice)
+	}
+}
+
+func (a *answer) readIndex(v *visit) {
+	if n := v.integer(); n.Known {
+		a.choice.index = n.Value
+	}
+}
+
+func (a *answer) readFinishReason(v *visit) { a.choice.reason = reason(v) }
+
+// reason returns a finish reason. The usual ones need no memory of their own.
+func reason(v *visit) string {
+	if v.kind != kindString {
+		return ""
+	}
+	switch string(v.raw) {
+	case "stop":
+		return "stop"
+	case "length":
+		return "length"
+	case "tool_calls":
+		return "tool_calls"
+	}
+	return v.text()
+}
+
+// textNode is a string that is content unless it is empty.
+var textNode = &node[answer]{on: func(a *answer, v *visit) {
+	if v.nonEmptyString() {
+		a.content = true
+		a.vary(v)
+	}
+}}
+
+// varyingNode is a string that differs from event to event, but does not make it content.
+var varyingNode = &node[answer]{on: func(a *answer, v *visit) {
+	if v.nonEmptyString() {
+		a.vary(v)
+	}
+}}
+
+func (a *answer) vary(v *visit) {
+	a.varying++
+	a.varied = span{start: v.start, end: v.end}
+}
+
+// onlyContent reports whether the text told nothing but content, which lies in one string: then a text that differs in
+// that string alone tells the same.
+func (a *answer) onlyContent() bool {
+	if !a.content || a.varying != 1 || a.usageTold || a.invalid > 0 || a.terminal || a.timings != (Timings{}) {
+		return false
+	}
+	for _, c := range a.choices {
+		if c.reason != "" {
+			return false
+		}
+	}
+	return a.failed(false) == nil
+}

@@ -1,0 +1,19 @@
+package wire
+
+// Embeddings: POST /v1/embeddings. They are never streamed, and what they count as completion_tokens is not output:
+// it is not read.
+
+var embeddingRequest = requestSchema([]member[Request]{
+	{"dimensions", requestInt(func(r *Request) *Int { return &r.Dimensions })},
+	{"encoding_format", &node[Request]{on: (*Request).readEncodingFormat}},
+})
+
+var embeddingBody = answerSchema(inputUsage)
+
+// readEncodingFormat takes float, base64 or bytes; vLLM takes one of them only.
+func (r *Request) readEncodingFormat(v *visit) {
+	r.EncodingFormats = nil
+	if format := v.text(); format != "" {
+		r.EncodingFormats = []string{format}
+	}
+}

@@ -1,0 +1,215 @@
+package wire
+
+import (
+	"bytes"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/otelvllm/otelvllm-go/otelvllm/sse"
+)
+
+// ResponseReader reads an answer as it passes. It keeps at most one event's data (256 KiB), and nothing of a body
+// that is not streamed. It is not safe for concurrent use.
+type ResponseReader struct {
+	endpoint *Endpoint
+	format   format
+	refused  bool // the status is an error's: only the error is read
+
+	stream  sse.Parser
+	scan    scanner[answer]
+	answer  answer
+	shapes  shapes
+	choices []choice // by index, of the whole answer
+	seen    Seen
+
+	facts Facts
+	read  bool // the body that is not streamed is in facts
+}
+
+type format uint8
+
+const (
+	formatUnread format = iota
+	formatStream
+	formatBody
+)
+
+// NewResponseReader returns a reader for one answer.
+func (e *Endpoint) NewResponseReader() *ResponseReader { return &ResponseReader{endpoint: e} }
+
+// Header takes the final status and headers of the answer. It must come before the body.
+func (r *ResponseReader) Header(status int, h http.Header) {
+	r.refused = status >= 400
+	switch mediaType := mediaTypeOf(h); {
+	case !isIdentity(h):
+		r.facts.Opaque = true
+		r.facts.Streamed = mediaType == "text/event-stream"
+	case mediaType == "text/event-stream":
+		r.format, r.facts.Streamed = formatStream, true
+		r.stream.OnEvent, r.stream.OnComment = r.event, r.comment
+	case mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"):
+		r.format = formatBody
+		r.scan.reset(r.endpoint.body, &r.answer)
+	default:
+		r.facts.Opaque = true
+	}
+}
+
+// mediaTypeOf returns the answer's media type in lower case, without parameters.
+func mediaTypeOf(h http.Header) string {
+	contentType := h.Get("Content-Type")
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	if err != nil && mediaType == "" {
+		// A parameter that is out of order does not hide the type, which stands before it.
+		mediaType, _, _ = strings.Cut(contentType, ";")
+		mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	}
+	return mediaType
+}
+
+// isIdentity reports whether the body comes as it is. A compressed one is not read: to do so within bounds would cost
+// more than it tells, and no engine compresses unless asked to.
+func isIdentity(h http.Header) bool {
+	for _, line := range h.Values("Content-Encoding") {
+		for coding := range strings.SplitSeq(line, ",") {
+			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Write takes the next bytes of the body and returns what they completed. It never fails, and keeps no reference to p.
+func (r *ResponseReader) Write(p []byte) Seen {
+	switch r.format {
+	case formatStream:
+		r.seen = Seen{}
+		_, _ = r.stream.Write(p) // it never fails
+		return r.seen
+	case formatBody:
+		r.scan.write(p)
+		if r.read && !r.scan.whole() {
+			// What looked like the end was not: the body is not JSON.
+			r.facts, r.read = Facts{}, false
+			r.choices = r.choices[:0]
+		}
+	case formatUnread:
+	}
+	return Seen{}
+}
+
+// End tells that the body came to its proper end.
+func (r *ResponseReader) End() {
+	if r.format == formatBody && r.scan.off > 0 && !r.scan.whole() {
+		r.facts.Invalid++
+		r.format = formatUnread
+	}
+}
+
+// Facts returns what the answer told so far. They belong to the reader and are valid until the next Write. A body that
+// is not streamed tells all of it when its last bracket has come.
+func (r *ResponseReader) Facts() *Facts {
+	if r.format == formatBody && !r.read && r.scan.whole() {
+		r.read = true
+		r.take()
+	}
+	return &r.facts
+}
+
+func (r *ResponseReader) comment() { r.seen.Comments++ }
+
+// event takes an event of the stream.
+func (r *ResponseReader) event(e sse.Event) {
+	switch {
+	case r.facts.Done:
+		return
+	case e.Type == nil && !e.Truncated && r.shapes.match(e.Data) == len(e.Data) && len(e.Data) > 0:
+		r.seen.Events++
+		r.content()
+	case string(bytes.TrimSpace(e.Data)) == "[DONE]":
+		r.facts.Done = true
+	default:
+		r.seen.Events++
+		r.fullEvent(e)
+	}
+}
+
+func (r *ResponseReader) content() {
+	r.seen.Contents++
+	r.facts.Contents++
+}
+
+// fullEvent reads an event that is not known by its shape.
+func (r *ResponseReader) fullEvent(e sse.Event) {
+	r.answer.reset()
+	if e.Truncated {
+		r.facts.Oversize++
+	} else {
+		r.scan.reset(r.endpoint.event, &r.answer)
+		r.scan.write(e.Data)
+		if r.scan.whole() {
+			r.take()
+			r.learn(e)
+		} else {
+			r.facts.Invalid++
+			r.answer.reset()
+		}
+	}
+	if string(e.Type) == "error" {
+		r.facts.Err = r.answer.failed(true)
+	}
+}
+
+// learn remembers the shape of an event that holds nothing but content.
+func (r *ResponseReader) learn(e sse.Event) {
+	if a := &r.answer; e.Type == nil && !r.refused && a.onlyContent() {
+		r.shapes.learn(e.Data, int(a.varied.start)+1, int(a.varied.end)-1)
+	}
+}
+
+// take puts a whole and valid text into the facts.
+func (r *ResponseReader) take() {
+	a, f := &r.answer, &r.facts
+	if err := a.failed(r.refused); err != nil {
+		f.Err = err
+	}
+	if r.refused {
+		return
+	}
+	if a.id != "" {
+		f.ID = a.id
+	}
+	if a.model != "" {
+		f.Model = a.model
+	}
+	f.Invalid += a.invalid + a.usage.addTo(&f.Usage)
+	if a.timings != (Timings{}) {
+		f.Timings = a.timings
+	}
+	f.Done = f.Done || a.terminal
+	for _, c := range a.choices {
+		r.choose(c)
+	}
+	if a.content && f.Streamed {
+		r.content()
+	}
+}
+
+// choose notes a choice of the answer, and why it ended if it did. A choice keeps its reason.
+func (r *ResponseReader) choose(c choice) {
+	i, found := slices.BinarySearchFunc(r.choices, c.index, func(c choice, index int64) int {
+		return int(min(max(c.index-index, -1), 1))
+	})
+	switch {
+	case !found && len(r.choices) == maxChoices:
+		return
+	case !found:
+		r.choices = slices.Insert(r.choices, i, c)
+		r.facts.FinishReasons = slices.Insert(r.facts.FinishReasons, i, c.reason)
+	case c.reason != "":
+		r.choices[i].reason, r.facts.FinishReasons[i] = c.reason, c.reason
+	}
+}

@@ -1,0 +1,131 @@
+package wire
+
+// tokenCounts are the counts of a usage object.
+type tokenCounts struct {
+	input, output, cached, cacheWrite, reasoning tally
+}
+
+// tally is a count as told: unknown, a whole number from 0 to 2^53, or not one.
+type tally struct {
+	Int
+	invalid bool
+}
+
+// read takes a count. Null is how vLLM says that it did not count.
+func (t *tally) read(v *visit) {
+	if v.closing {
+		return
+	}
+	t.Int = v.integer()
+	if t.Known && (t.Value < 0) {
+		t.Int = Int{}
+	}
+	t.invalid = !t.Known && v.kind != kindNull
+}
+
+// inputUsage and generationUsage are the member usage of endpoints that only take tokens, and of those that make some.
+// vLLM's Responses and Messages endpoints have other names for the same.
+var (
+	inputUsage      = usageSchema(inputCounts)
+	generationUsage = usageSchema(inputCounts, outputCounts)
+
+	inputCounts = []member[answer]{
+		{"prompt_tokens", countNode(func(u *tokenCounts) *tally { return &u.input })},
+		{"prompt_tokens_details", &node[answer]{
+			on: func(a *answer, v *visit) {
+				if !v.closing {
+					a.usage.cached, a.usage.cacheWrite = tally{}, tally{}
+				}
+			},
+			members: []member[answer]{
+				{"cached_tokens", countNode(func(u *tokenCounts) *tally { return &u.cached })},
+				{"created_cache_tokens", countNode(func(u *tokenCounts) *tally { return &u.cacheWrite })},
+			},
+		}},
+	}
+
+	outputCounts = []member[answer]{
+		{"completion_tokens", countNode(func(u *tokenCounts) *tally { return &u.output })},
+		{"completion_tokens_details", &node[answer]{
+			on: func(a *answer, v *visit) {
+				if !v.closing {
+					a.usage.reasoning = tally{}
+				}
+			},
+			members: []member[answer]{
+				{"reasoning_tokens", countNode(func(u *tokenCounts) *tally { return &u.reasoning })},
+			},
+		}},
+	}
+)
+
+func usageSchema(groups ...[]member[answer]) []member[answer] {
+	var members []member[answer]
+	for _, group := range groups {
+		members = append(members, group...)
+	}
+	return []member[answer]{{"usage", &node[answer]{on: (*answer).readUsage, members: members}}}
+}
+
+func countNode(of func(*tokenCounts) *tally) *node[answer] {
+	return &node[answer]{on: func(a *answer, v *visit) { of(&a.usage).read(v) }}
+}
+
+func (a *answer) readUsage(v *visit) {
+	if !v.closing {
+		a.usage = tokenCounts{}
+		a.usageTold = v.kind == kindObject
+	}
+}
+
+// addTo puts the counts into u, each where it is known: on a stream the last one wins, as each tells the whole so far.
+// It returns how many were invalid.
+func (t *tokenCounts) addTo(u *Usage) (invalid int64) {
+	for _, c := range [...]struct {
+		from *tally
+		to   *Int
+	}{{&t.input, &u.Input}, {&t.output, &u.Output}, {&t.cached, &u.Cached}, {&t.cacheWrite, &u.CacheWrite}, {&t.reasoning, &u.Reasoning}} {
+		if c.from.Known {
+			*c.to = c.from.Int
+		}
+		if c.from.invalid {
+			invalid++
+		}
+	}
+	return invalid
+}
+
+// metricsNode is the timing of one request that vLLM sends with --enable-per-request-metrics, in milliseconds. Its
+// time to the first token counts from when the request was scheduled, so it is the prefill alone; its generation time
+// is the decode.
+var metricsNode = &node[answer]{
+	on: func(a *answer, v *visit) {
+		if !v.closing {
+			a.timings = Timings{}
+		}
+	},
+	members: []member[answer]{
+		{"queue_time_ms", secondsNode(func(t *Timings) *Float { return &t.Queue })},
+		{"time_to_first_token_ms", secondsNode(func(t *Timings) *Float { return &t.Prefill })},
+		{"generation_time_ms", secondsNode(func(t *Timings) *Float { return &t.Decode })},
+	},
+}
+
+// maxSeconds is the longest time that is believed, about 31 years; it fits a time.Duration.
+const maxSeconds = 1e9
+
+func secondsNode(of func(*Timings) *Float) *node[answer] {
+	return &node[answer]{on: func(a *answer, v *visit) {
+		if v.closing {
+			return
+		}
+		f := v.float()
+		f.Value /= 1000
+		if f.Value < 0 || f.Value > maxSeconds {
+			f = Float{}
+		}
+		if *of(&a.timings) = f; !f.Known && v.kind != kindNull {
+			a.invalid++
+		}
+	}}
+}
