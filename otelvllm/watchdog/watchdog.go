@@ -134,7 +134,7 @@ func (w *Watchdog) raise(q *inflight.Request, s *inflight.Status, now time.Time,
 	st := &stall{pause: w.threshold(), trace: s.TraceID}
 	st.report = inflight.Stall{
 		Cause: string(NoProgress), Phase: string(s.Phase), Summary: summaryNoProgress(s), Remedy: remedyNoProgress,
-		Since: s.LastProgress, Silence: s.Silence, Evidence: evidence(s, now, moving, running),
+		Since: s.LastProgress, Silence: s.Silent, Evidence: evidence(s, now, moving, running),
 	}
 	st.next = now.Add(st.pause)
 	w.stalls[q] = st
@@ -145,7 +145,7 @@ func (w *Watchdog) raise(q *inflight.Request, s *inflight.Status, now time.Time,
 func (w *Watchdog) repeat(q *inflight.Request, st *stall, s *inflight.Status, now time.Time) {
 	st.pause = min(2*st.pause, maxRepeatPause)
 	st.next = now.Add(st.pause)
-	st.report.Silence = s.Silence
+	st.report.Silence = s.Silent
 	st.report.Summary = summaryNoProgress(s)
 	st.report.Repeat++
 	q.Stalled(st.report)

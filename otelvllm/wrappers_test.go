@@ -1,0 +1,111 @@
+package otelvllm_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/otelvllm/otelvllm-go/otelvllm"
+)
+
+func TestJobMakesRequestInitAndGeneration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tel := newTelemetry()
+		var lines bytes.Buffer
+		ctx := otelvllm.NewContext(t.Context(), tel.options(otelvllm.WithLogger(slog.New(slog.NewTextHandler(&lines, nil))))...)
+		err := otelvllm.Request(ctx, otelvllm.Info{Model: "tiny", Route: "/run"}, func(ctx context.Context) error {
+			if err := otelvllm.EngineInit(ctx, func(context.Context) error { time.Sleep(2 * time.Second); return nil }); err != nil {
+				return err
+			}
+			return otelvllm.Generation(ctx, func(_ context.Context, m *otelvllm.Meter) error {
+				time.Sleep(100 * time.Millisecond)
+				for range 4 {
+					m.Tokens(5)
+					time.Sleep(50 * time.Millisecond)
+				}
+				m.Usage(otelvllm.Usage{Input: otelvllm.Tokens{N: 9, Known: true}, Output: otelvllm.Tokens{N: 20, Known: true}})
+				m.Finish("stop")
+				return nil
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := `chat tiny internal 2.3s
+  engine_init internal 2s
+  generation internal 300ms
+    first_token internal 100ms
+    decode internal 150ms
+`
+		if got := tel.tree(); got != want {
+			t.Errorf("got tree\n%s\nwant\n%s", got, want)
+		}
+		call := tel.call(t)
+		if call.Outcome != otelvllm.Completed || call.EngineInit != 2*time.Second || call.Usage.Output.N != 20 || call.TimeToFirstToken != 2100*time.Millisecond {
+			t.Errorf("got call %+v", call)
+		}
+		if m := tel.metrics(t); m["vllm.engine.init.duration"].sum != 2 || m["gen_ai.server.request.duration"].count != 1 {
+			t.Errorf("got init %v, durations %v", m["vllm.engine.init.duration"], m["gen_ai.server.request.duration"])
+		}
+		for _, line := range []string{"msg=start", `msg="engine ready"`, `msg="generation start"`, "msg=complete"} {
+			if !strings.Contains(lines.String(), line) || !strings.Contains(lines.String(), "trace_id="+call.TraceID.String()) {
+				t.Errorf("log lacks %s:\n%s", line, lines.String())
+			}
+		}
+	})
+}
+
+func TestWrappersPassErrorsAndPanicsOn(t *testing.T) {
+	own := errors.New("own error")
+	tel := newTelemetry()
+	ctx := otelvllm.NewContext(t.Context(), tel.options()...)
+	if err := otelvllm.Request(ctx, otelvllm.Info{}, func(context.Context) error { return own }); !errors.Is(err, own) {
+		t.Errorf("got error %v, want the function's own", err)
+	}
+	if call := tel.call(t); call.Outcome != otelvllm.Failed || call.ErrorType != "_OTHER" {
+		t.Errorf("got %s, %q; want failed, _OTHER", call.Outcome, call.ErrorType)
+	}
+	func() {
+		defer func() {
+			if v := recover(); v != "a bug" {
+				t.Errorf("got panic %v, want the function's own", v)
+			}
+		}()
+		_ = otelvllm.Generation(ctx, func(context.Context, *otelvllm.Meter) error { panic("a bug") })
+	}()
+	if got := tel.calls[len(tel.calls)-1].Outcome; got != otelvllm.Panicked {
+		t.Errorf("got %s, want panic", got)
+	}
+}
+
+func TestEngineInitInVainIsUnreachable(t *testing.T) {
+	tel := newTelemetry()
+	ctx := otelvllm.NewContext(t.Context(), tel.options()...)
+	_ = otelvllm.Request(ctx, otelvllm.Info{Model: "tiny"}, func(ctx context.Context) error {
+		return otelvllm.EngineInit(ctx, func(context.Context) error { return errRefusedForTest })
+	})
+	if call := tel.call(t); call.Outcome != otelvllm.Unreachable || call.ErrorType != "connection_refused" {
+		t.Errorf("got %s, %q; want unreachable, connection_refused", call.Outcome, call.ErrorType)
+	}
+}
+
+func TestMeterOfNothingDoesNothing(t *testing.T) {
+	var m *otelvllm.Meter
+	m.Tokens(1)
+	m.FirstToken()
+	m.Usage(otelvllm.Usage{})
+	m.Finish("stop")
+}
+
+func TestHookThatPanicsDoesNotReachTheRequest(t *testing.T) {
+	tel := newTelemetry()
+	ctx := otelvllm.NewContext(t.Context(), tel.options(otelvllm.WithOnDone(func(context.Context, otelvllm.Call) { panic("hook") }))...)
+	if err := otelvllm.Request(ctx, otelvllm.Info{}, func(context.Context) error { return nil }); err != nil {
+		t.Errorf("got error %v, want none", err)
+	}
+}
