@@ -55,11 +55,6 @@ func (p *Parser) wholeLine(line []byte) {
 		p.dispatch()
 		return
 	}
-	// Nearly every line of a stream is a data field; it is recognised without a search.
-	if len(line) > 4 && string(line[:5]) == "data:" {
-		p.wholeData(trimSpace(line[5:]))
-		return
-	}
 	name, value, _ := bytes.Cut(line, []byte{':'})
 	switch f := fieldOf(name); f {
 	case fieldData:
@@ -72,6 +67,21 @@ func (p *Parser) wholeLine(line []byte) {
 		p.value(value)
 		p.endLine()
 	}
+}
+
+// lastLine takes a line that a blank line follows, if it is the only data field of its event, as
+// in nearly every event of an engine. It delivers the event at once and reports whether it did:
+// then the blank line is dealt with.
+func (p *Parser) lastLine(line []byte) bool {
+	if p.hasData || len(line) < 5 || string(line[:5]) != "data:" {
+		return false
+	}
+	value := trimSpace(line[5:])
+	if len(value) > p.maxData() {
+		return false
+	}
+	p.deliver(value)
+	return true
 }
 
 // wholeData takes the value of a data field that lies inside one Write.

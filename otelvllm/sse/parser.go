@@ -2,7 +2,6 @@ package sse
 
 import (
 	"bytes"
-	"slices"
 	"time"
 )
 
@@ -90,15 +89,11 @@ func (p *Parser) Write(b []byte) (int, error) {
 			cr = indexFrom(b, pos, '\r')
 		}
 		end := min(lf, cr)
-		if p.field == fieldNone && end < len(b) {
-			p.wholeLine(b[pos:end])
-		} else {
-			p.part(b[pos:end])
-			if end == len(b) {
-				break
-			}
-			p.endLine()
+		if end == len(b) {
+			p.part(b[pos:])
+			break
 		}
+		line := b[pos:end]
 		pos = end + 1
 		if end == cr {
 			// The line ends here whatever follows: waiting for a LF would delay the event.
@@ -108,9 +103,20 @@ func (p *Parser) Write(b []byte) (int, error) {
 				pos++
 			}
 		}
+		switch {
+		case p.field != fieldNone:
+			p.part(line)
+			p.endLine()
+		case pos < len(b) && b[pos] == '\n' && p.lastLine(line):
+			pos++
+		default:
+			p.wholeLine(line)
+		}
 	}
-	p.data.keep(p.maxData())
-	p.typ.keep(maxName)
+	if p.open {
+		p.data.keep(p.maxData())
+		p.typ.keep(maxName)
+	}
 	return n, nil
 }
 
@@ -146,17 +152,30 @@ func (p *Parser) Reset() {
 
 // dispatch ends the event at a blank line.
 func (p *Parser) dispatch() {
-	e := Event{Data: slices.Clip(p.data.bytes()), ID: slices.Clip(p.id), Truncated: p.truncated}
-	if t := p.typ.bytes(); len(t) > 0 {
-		e.Type = slices.Clip(t)
+	if p.hasData {
+		data := p.data.bytes()
+		p.data.clear()
+		p.deliver(data)
+		return
 	}
-	deliver := p.hasData && p.OnEvent != nil
-	// All of it is over before the call, so that nothing is left half done if OnEvent panics. The
-	// slices of e stay as they are until the next line.
-	p.hasData, p.truncated, p.open = false, false, false
-	p.data.clear()
 	p.typ.clear()
-	if deliver {
+	p.truncated, p.open = false, false
+}
+
+// deliver ends the event, which has the given data. Slices are clipped so that appending to one
+// does not write into what follows it, which may be the caller's own bytes.
+func (p *Parser) deliver(data []byte) {
+	e := Event{Data: data[:len(data):len(data)], ID: p.id[:len(p.id):len(p.id)], Truncated: p.truncated}
+	if p.open {
+		if t := p.typ.bytes(); len(t) > 0 {
+			e.Type = t[:len(t):len(t)]
+		}
+		p.typ.clear()
+		// All of the event is over before the call, so that nothing is left half done if OnEvent
+		// panics. What e shares with the parser stays as it is until the next line.
+		p.hasData, p.truncated, p.open = false, false, false
+	}
+	if p.OnEvent != nil {
 		p.OnEvent(e)
 	}
 }

@@ -49,7 +49,7 @@ func (t *text) grow(n, limit int) {
 	if need <= cap(t.kept) {
 		return
 	}
-	size := max(need, min(2*cap(t.kept), limit), min(512, limit))
+	size := max(need, min(max(256, 2*cap(t.kept)), limit))
 	t.kept = append(make([]byte, 0, size), t.kept...)
 }
 
