@@ -1,0 +1,79 @@
+package sim
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// writeCacheConfig writes the configuration of the KV cache as labels.
+func (e *Engine) writeCacheConfig(x *exposition) {
+	blocks, size := e.cfg.NumGPUBlocks, e.cfg.BlockSize
+	python := map[bool]string{false: "False", true: "True"}
+	pairs := func(rank int) string {
+		values := []string{
+			"_block_size_resolved", "True", "block_size", strconv.Itoa(size), "cache_dtype", "auto",
+			"enable_prefix_caching", python[!e.cfg.NoPrefixCaching], "engine", strconv.Itoa(rank),
+			"gpu_memory_utilization", "0.92", "is_attention_free", "False",
+			"kv_cache_max_concurrency", pythonFloat(float64(blocks*size) / float64(e.cfg.MaxModelLen)),
+			"kv_cache_memory_bytes", "None", "kv_cache_size_tokens", strconv.Itoa(blocks * size),
+			"num_cpu_blocks", "None", "num_gpu_blocks", strconv.Itoa(blocks), "num_gpu_blocks_override", "None",
+			"prefix_caching_hash_algo", "sha256", "sliding_window", "None", "user_specified_block_size", "False",
+		}
+		var labels []string
+		for i := 0; i < len(values); i += 2 {
+			labels = append(labels, label(values[i], values[i+1]))
+		}
+		return strings.Join(labels, ",")
+	}
+	var rows []series
+	for _, c := range e.cores {
+		rows = append(rows, series{pairs(c.rank), 1})
+	}
+	x.gauge("vllm:cache_config_info", "Configuration of the KV cache.", rows...)
+}
+
+// writeHTTP writes what the HTTP server counts.
+func (e *Engine) writeHTTP(x *exposition) {
+	f, at := &e.front, unix(e.started)
+	var requests, counts, in, out []series
+	for _, k := range f.requestOrder {
+		requests = append(requests, series{fmt.Sprintf("handler=%q,method=%q,status=%q", k.handler, k.method, k.status), f.requests[k]})
+	}
+	x.counter("http_requests", "HTTP requests by handler, method and status.", at, requests...)
+	for _, name := range f.handlerOrder {
+		h, labels := f.handlers[name], label("handler", name)
+		counts = append(counts, series{labels, h.count})
+		in = append(in, series{labels, h.requestBytes})
+		out = append(out, series{labels, h.responseBytes})
+	}
+	x.summary("http_request_size_bytes", "Content length of requests.", at, counts, in)
+	x.summary("http_response_size_bytes", "Content length of responses.", at, counts, out)
+	x.histogram("http_request_duration_highr_seconds", "Duration of HTTP requests, finely.", at, distribution{h: f.duration})
+	var durations []distribution
+	for _, k := range f.durationOrder {
+		durations = append(durations, distribution{label("handler", k.handler), label("method", k.method), f.durations[k]})
+	}
+	x.histogram("http_request_duration_seconds", "Duration of HTTP requests by handler.", at, durations...)
+	e.writeToolParser(x, at)
+}
+
+// writeToolParser writes the counter that exists only with --tool-call-parser.
+func (e *Engine) writeToolParser(x *exposition, at float64) {
+	if e.cfg.ToolCallParser == "" {
+		return
+	}
+	var rows []series
+	for _, mode := range []string{"streaming", "non_streaming"} {
+		for _, outcome := range []string{"tool_call", "no_tool_call"} {
+			for _, kind := range []string{"chat_completions", "responses", "other"} {
+				value := 0.0
+				if kind == "chat_completions" {
+					value = e.front.toolParser[toolKey{mode, outcome}]
+				}
+				rows = append(rows, series{fmt.Sprintf("mode=%q,model_name=%q,outcome=%q,request_type=%q", mode, e.cfg.Model, outcome, kind), value})
+			}
+		}
+	}
+	x.counter("vllm:tool_call_parser_invocations", "Calls of the tool parser: one a choice, or on streams one a delta.", at, rows...)
+}

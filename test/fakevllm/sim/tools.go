@@ -1,0 +1,149 @@
+package sim
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+type tool struct {
+	Type     string `json:"type"`
+	Function struct {
+		Name        string          `json:"name"`
+		Description string          `json:"description,omitempty"`
+		Parameters  json.RawMessage `json:"parameters,omitempty"`
+	} `json:"function"`
+}
+
+// toolCall is the one call that the model makes.
+type toolCall struct {
+	id    string
+	name  string
+	named bool // the request said which tool; then the finish reason stays "stop"
+	auto  bool // the model chose to call
+}
+
+type callDelta struct {
+	ID       string       `json:"id,omitempty"`
+	Type     string       `json:"type,omitempty"`
+	Index    int          `json:"index"`
+	Function callFunction `json:"function"`
+}
+
+type callFunction struct {
+	Name      string  `json:"name,omitempty"`
+	Arguments *string `json:"arguments,omitempty"`
+}
+
+type callWhole struct {
+	ID       string       `json:"id"`
+	Type     string       `json:"type"`
+	Function callFunction `json:"function"`
+}
+
+// chosen returns the tool that the model calls, by a simple rule: the one that the request names, else the first, and
+// none after a tool has answered or if the request forbids it.
+func (r *chatRequest) chosen() (t tool, named, auto, ok bool) {
+	if len(r.Tools) == 0 {
+		return tool{}, false, false, false
+	}
+	var word string
+	json.Unmarshal(r.ToolChoice, &word) // an object leaves it empty
+	var choice tool
+	json.Unmarshal(r.ToolChoice, &choice) // a word leaves it empty
+	switch {
+	case choice.Function.Name != "":
+		for _, t := range r.Tools {
+			if t.Function.Name == choice.Function.Name {
+				return t, true, false, true
+			}
+		}
+		return tool{}, true, false, false
+	case word == "required":
+		return r.Tools[0], false, false, true
+	case word == "none":
+		return tool{}, false, false, false
+	}
+	answered := len(r.Messages) > 0 && r.Messages[len(r.Messages)-1].Role == "tool"
+	return r.Tools[0], false, true, !answered
+}
+
+func (e *Engine) checkTools(r *chatRequest) *apiError {
+	if _, named, _, ok := r.chosen(); named && !ok {
+		return &apiError{Message: "The tool specified in `tool_choice` does not match any of the specified `tools`",
+			Type: "BadRequestError", Code: http.StatusBadRequest}
+	}
+	return nil
+}
+
+// script tells a sequence what to say where that is fixed beforehand: the arguments of a tool call, or JSON.
+func (e *Engine) script(s *sequence, r *chatRequest) *toolCall {
+	t, named, auto, call := r.chosen()
+	switch {
+	case call:
+		s.author.say(example(t.Function.Parameters, s.author.rng, 0))
+	case r.ResponseFormat != nil && r.ResponseFormat.Type == "json_schema":
+		s.author.say(example(r.ResponseFormat.JSONSchema.Schema, s.author.rng, 0))
+	case r.ResponseFormat != nil && r.ResponseFormat.Type == "json_object":
+		s.author.say(map[string]string{"answer": words[s.author.rng.IntN(len(words))]})
+	case e.cfg.ReasoningParser != "":
+		s.author.reasoning = 4 + s.author.rng.IntN(12)
+		if s.author.length >= 0 {
+			s.author.length += s.author.reasoning
+		}
+	}
+	if !call {
+		return nil
+	}
+	return &toolCall{id: "chatcmpl-tool-" + e.newID(), name: t.Function.Name, named: named, auto: auto}
+}
+
+// say makes the answer the JSON of v, and then the end.
+func (a *author) say(v any) {
+	if v == nil {
+		v = struct{}{}
+	}
+	a.scripted, a.script = true, string(encode(v))
+}
+
+// reason is the finish reason of a chat: a call that the model was free to make has one of its own.
+func (a *chatAnswer) reason(d delta) string {
+	if a.call != nil && !a.call.named && d.finish == "stop" {
+		return "tool_calls"
+	}
+	return d.finish
+}
+
+// callDeltas are the parts of a call in one delta: before the first arguments goes the name.
+func (a *chatAnswer) callDeltas(d delta) (deltas []chatDelta) {
+	content := null
+	if a.call.auto {
+		content = nil
+	}
+	if !a.started[d.seq] && len(d.tokens) > 0 {
+		a.started[d.seq] = true
+		deltas = append(deltas, chatDelta{Content: content,
+			ToolCalls: []callDelta{{ID: a.callID(d.seq), Type: "function", Function: callFunction{Name: a.call.name}}}})
+	}
+	if d.text != "" {
+		deltas = append(deltas, chatDelta{Content: content,
+			ToolCalls: []callDelta{{Function: callFunction{Arguments: &d.text}}}})
+	}
+	return deltas
+}
+
+// callID differs between the choices of a request.
+func (a *chatAnswer) callID(s *sequence) string {
+	if s.index == 0 {
+		return a.call.id
+	}
+	return a.call.id + string(rune('a'+s.index%26))
+}
+
+func (a *chatAnswer) wholeCall(m *wholeMessage, d delta) {
+	m.Content = encode("")
+	if a.call.auto {
+		m.Content = null
+	}
+	m.ToolCalls = []callWhole{{ID: a.callID(d.seq), Type: "function",
+		Function: callFunction{Name: a.call.name, Arguments: &d.text}}}
+}
