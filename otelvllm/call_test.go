@@ -71,7 +71,7 @@ func TestStreamThroughGatewayMakesOneTraceWithExactTimes(t *testing.T) {
 		}{
 			"gen_ai.server.request.duration": {1, 0.4}, "gen_ai.server.time_to_first_token": {1, 0.2},
 			"gen_ai.server.time_per_output_token": {1, 0.05}, "gen_ai.client.operation.duration": {1, 0.4},
-			"gen_ai.client.operation.time_to_first_chunk": {1, 0.2}, "gen_ai.client.operation.time_per_output_chunk": {4, 0.2},
+			"gen_ai.client.operation.time_to_first_chunk": {1, 0.2}, "gen_ai.client.operation.time_per_output_chunk": {0, 0},
 			"gen_ai.client.token.usage": {2, 12}, "vllm.request.inter_token_latency": {4, 0.2}, "vllm.request.output_rate": {1, 12.5},
 			"vllm.request.queue.duration": {1, 0.05}, "vllm.request.prefill.duration": {1, 0.15}, "vllm.request.decode.duration": {1, 0.2},
 			"vllm.request.active": {1, 0},
@@ -260,7 +260,7 @@ func TestTransportAloneMakesAClientSpan(t *testing.T) {
 			t.Errorf("got tree\n%s\nwant\n%s", got, want)
 		}
 		m := w.metrics(t)
-		if m["gen_ai.server.request.duration"].count != 0 || m["gen_ai.client.operation.duration"].count != 1 {
+		if m["gen_ai.server.request.duration"].count != 0 || m["gen_ai.client.operation.duration"].count != 1 || m["gen_ai.client.operation.time_per_output_chunk"].count != 4 {
 			t.Error("a client's call must have client metrics alone")
 		}
 		if req.Header.Get("Traceparent") != "" {

@@ -27,6 +27,7 @@ type labels struct {
 }
 
 type labelKey struct {
+	short                                                          bool // operation and model alone
 	operation, model, responseModel, address, errorType, tokenType string
 	port                                                           int
 }
@@ -71,6 +72,12 @@ func (l *labels) label(model string) string {
 
 func (l *labels) base(c *Call) []metric.RecordOption { return l.get(l.key(c)) }
 
+// gap is for the one metric that is recorded for each event of a stream: the SDK's cost of a record
+// grows with the number of attributes, so it has two.
+func (l *labels) gap(c *Call) []metric.RecordOption {
+	return l.get(labelKey{short: true, operation: c.Operation, model: l.label(c.Model)})
+}
+
 func (l *labels) withError(c *Call) []metric.RecordOption {
 	k := l.key(c)
 	k.errorType = c.ErrorType
@@ -110,7 +117,10 @@ func (l *labels) get(k labelKey) []metric.RecordOption {
 
 func (k labelKey) set() attribute.Set {
 	kvs := make([]attribute.KeyValue, 0, 8)
-	kvs = append(kvs, keyOperation.String(k.operation), keyProvider.String(providerVLLM))
+	kvs = append(kvs, keyOperation.String(k.operation))
+	if !k.short {
+		kvs = append(kvs, keyProvider.String(providerVLLM))
+	}
 	if k.model != "" {
 		kvs = append(kvs, keyRequestModel.String(k.model))
 	}

@@ -62,7 +62,7 @@ type live struct {
 	// Offsets from call.Start; zero means it has not happened.
 	sent, firstEvent, firstContent, lastContent, engineEnd, initDone time.Duration
 	firstToken                                                       trace.Span // ended; the parent of queue and prefill
-	gaps                                                             []metric.RecordOption
+	gaps, chunkGaps                                                  []metric.RecordOption
 	longestGap                                                       time.Duration
 	metered                                                          int64 // tokens a Meter counted
 	clientStart                                                      time.Duration
@@ -291,19 +291,24 @@ func (l *live) prepareGaps() {
 		l.call.ResponseModel = clean(l.answer.Facts().Model, maxText)
 		l.core.labels.confirm(l.call.ResponseModel)
 	}
-	l.gaps = l.core.labels.base(&l.call)
+	l.gaps = l.core.labels.gap(&l.call)
+	if l.side.client && !l.side.server {
+		l.chunkGaps = l.core.labels.base(&l.call)
+	}
 }
 
 // gap records the time between two contents. Only a gap longer than all before it carries the
-// span, so that exemplars point at the worst gaps and the usual one costs less.
+// span, so that exemplars point at the worst gaps and the usual one costs less. The conventions'
+// gen_ai.client.operation.time_per_output_chunk is the same measurement: it is recorded where the
+// client is all that is seen.
 func (l *live) gap(d time.Duration) {
 	ctx := context.Background()
 	if d > l.longestGap {
 		l.longestGap, ctx = d, l.ctx
 	}
 	l.core.inst.gap.Record(ctx, d.Seconds(), l.gaps...)
-	if l.side.client {
-		l.core.inst.clientPerChunk.Record(ctx, d.Seconds(), l.gaps...)
+	if l.chunkGaps != nil {
+		l.core.inst.clientPerChunk.Record(ctx, d.Seconds(), l.chunkGaps...)
 	}
 }
 
