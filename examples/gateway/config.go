@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/otelvllm/otelvllm-go/examples/internal/sidecar"
+	"github.com/otelvllm/otelvllm-go/examples/gateway/sidecar"
 )
 
 // setting is one flag with its environment variable. A flag wins over its variable.

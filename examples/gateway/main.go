@@ -20,7 +20,7 @@ import (
 
 	"go.opentelemetry.io/contrib/bridges/otelslog"
 
-	"github.com/otelvllm/otelvllm-go/examples/internal/sidecar"
+	"github.com/otelvllm/otelvllm-go/examples/gateway/sidecar"
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/otlp"
 )

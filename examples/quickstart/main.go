@@ -28,7 +28,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
-	"github.com/otelvllm/otelvllm-go/examples/internal/sidecar"
+	"github.com/otelvllm/otelvllm-go/examples/gateway/sidecar"
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/otlp"
 	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"

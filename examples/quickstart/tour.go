@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/otelvllm/otelvllm-go/examples/internal/sidecar"
+	"github.com/otelvllm/otelvllm-go/examples/gateway/sidecar"
 	"github.com/otelvllm/otelvllm-go/otelvllm/watchdog"
 )
 
