@@ -84,9 +84,7 @@ func (e *Engine) serveChat(w http.ResponseWriter, r *http.Request) {
 	}
 	a := &chatAnswer{engine: e, job: j, req: &req, created: time.Now().Unix(), started: map[*sequence]bool{}}
 	e.addPrompt(j, prompt, &req.params, limits)
-	for _, s := range j.seqs {
-		a.call = e.script(s, &req)
-	}
+	a.call = e.script(j, &req)
 	e.run(w, r, j, req.Stream, a)
 }
 
@@ -162,6 +160,7 @@ func (a *chatAnswer) chunks(d delta) (events []any) {
 		a.role = true
 		events = a.roles()
 	}
+	a.countParser("streaming", a.call != nil)
 	for _, choice := range a.choices(d) {
 		var u *usage
 		if a.options().ContinuousUsageStats {

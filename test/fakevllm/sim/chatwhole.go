@@ -50,6 +50,10 @@ func (a *chatAnswer) whole(parts []delta) any {
 		if d.reasoning != "" && (a.req.IncludeReasoning == nil || *a.req.IncludeReasoning) {
 			c.Message.Reasoning = encode(d.reasoning)
 		}
+		if d.reasoning != "" && d.text == "" {
+			c.Message.Content = null // it has only thought
+		}
+		a.countParser("non_streaming", a.call != nil)
 		if a.call != nil {
 			a.wholeCall(&c.Message, d)
 		}

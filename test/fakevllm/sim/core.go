@@ -76,6 +76,7 @@ func (c *core) takeIn(now time.Time) {
 		if s.fault != nil && s.fault.Kind == HangQueue {
 			s.state = stateDeferred
 			c.deferred = append(c.deferred, s)
+			c.limitHang(s)
 			continue
 		}
 		s.state = stateWaiting
@@ -98,7 +99,7 @@ func (c *core) schedule(now time.Time) (batch []scheduled, prompts int) {
 	preempted := false
 	for i := 0; i < len(c.running) && budget > 0; i++ {
 		s := c.running[i]
-		if s.hang == hangStopped {
+		if s.stopped {
 			continue
 		}
 		n := min(s.total()-s.computed, budget)

@@ -64,22 +64,13 @@ func (e *Engine) serveWakeUp(w http.ResponseWriter, _ *http.Request) {
 
 // serveIsSleeping has to ask the engine, so it hangs while the engine is wedged.
 func (e *Engine) serveIsSleeping(w http.ResponseWriter, r *http.Request) {
-	for {
-		var wedged, sleeping bool
-		var cleared chan struct{}
-		e.locked(func() { wedged, sleeping, cleared = e.cores[0].wedged, e.cores[0].sleeping, e.cleared })
-		if !wedged {
-			writeJSON(w, http.StatusOK, struct {
-				Sleeping bool `json:"is_sleeping"`
-			}{sleeping})
-			return
-		}
-		select {
-		case <-cleared:
-		case <-r.Context().Done():
-			return
-		}
+	var sleeping bool
+	if !e.await(r.Context(), func() bool { sleeping = e.cores[0].sleeping; return !e.cores[0].wedged }) {
+		return
 	}
+	writeJSON(w, http.StatusOK, struct {
+		Sleeping bool `json:"is_sleeping"`
+	}{sleeping})
 }
 
 func (e *Engine) serveAbortRequests(w http.ResponseWriter, r *http.Request) {

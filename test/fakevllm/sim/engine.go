@@ -27,17 +27,18 @@ type Engine struct {
 	front      front
 	stage      stage
 	started    time.Time
-	changed    chan struct{} // closed when stage changes
+	changed    chan struct{} // closed when anything changes that somebody may wait for
 	lifetime   int           // counts deaths and starts, so that a timer of an earlier life does nothing
+	clears     int           // counts Clear
 	injections []*Injection  // faults that wait for requests
-	cleared    chan struct{} // closed by Clear
+	held       bool          // loads until the fault Loading is lifted
 	stuck      bool          // the HTTP server itself answers nothing (WedgeAPI)
 	busy       bool          // every request is refused (Busy)
 }
 
 // New returns an engine that loads for Config.LoadTime and then serves. It starts nothing.
 func New(cfg Config) *Engine {
-	e := &Engine{cfg: cfg.withDefaults(), changed: make(chan struct{}), cleared: make(chan struct{})}
+	e := &Engine{cfg: cfg.withDefaults(), changed: make(chan struct{})}
 	if cfg.TracerProvider != nil {
 		e.tracer = cfg.TracerProvider.Tracer("vllm.tracing.otel")
 	}
@@ -86,15 +87,9 @@ func (e *Engine) table() []route {
 // ServeHTTP answers like vLLM's HTTP server. While the engine loads or is gone it closes the connection without an
 // answer; use Serve where the port itself has to refuse.
 func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e.mu.Lock()
-	stage, stuck, cleared := e.stage, e.stuck, e.cleared
-	e.mu.Unlock()
-	if stuck {
-		select {
-		case <-r.Context().Done():
-			return
-		case <-cleared:
-		}
+	var stage stage
+	if !e.await(r.Context(), func() bool { stage = e.stage; return !e.stuck }) {
+		return
 	}
 	if stage == stageLoading || stage == stageGone {
 		if stage == stageLoading && e.cfg.LoadStatus != 0 {

@@ -1,13 +1,8 @@
 package sim
 
 import (
-	"bytes"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -67,7 +62,7 @@ type Injection struct {
 	Kind Kind
 	// Rank is the engine rank that Wedge, Slow, Pause and Sleep strike. nil is all of them.
 	Rank *int
-	// For is how long a fault of the engine lasts. 0 is until Clear.
+	// For is how long the fault lasts; a request that hangs goes on then. 0 is until Clear.
 	For time.Duration
 	// Factor is how much longer the steps of Slow take. 0 is 10.
 	Factor float64
@@ -101,11 +96,11 @@ func (e *Engine) Inject(f Injection) error {
 	}
 	e.strike(&f)
 	if f.For > 0 {
-		cleared := e.cleared
+		clears := e.clears
 		time.AfterFunc(f.For, func() {
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			if e.cleared == cleared {
+			if e.clears == clears {
 				e.lift(&f)
 			}
 		})
@@ -129,13 +124,13 @@ func (f Injection) withDefaults() (Injection, error) {
 
 // strike applies a fault of the engine.
 func (e *Engine) strike(f *Injection) {
+	defer e.announce()
 	switch f.Kind {
 	case WedgeAPI:
 		e.stuck = true
 	case Dead:
 		e.die()
 	case Loading:
-		e.failAll()
 		e.start(-1)
 	case Busy:
 		e.busy = true
@@ -164,15 +159,18 @@ func (e *Engine) struck(f *Injection) []*core {
 
 // lift ends a fault of the engine.
 func (e *Engine) lift(f *Injection) {
+	defer e.announce()
 	switch f.Kind {
 	case WedgeAPI:
 		e.stuck = false
-		e.release()
-	case Dead, Loading:
-		if e.stage != stageUp {
-			e.start(map[Kind]time.Duration{Dead: e.cfg.LoadTime}[f.Kind])
+	case Dead:
+		if e.stage >= stageDying {
+			e.start(e.cfg.LoadTime)
 		}
-		return
+	case Loading:
+		if e.held {
+			e.start(0)
+		}
 	case Busy:
 		e.busy = false
 	}
@@ -196,21 +194,14 @@ func (e *Engine) Clear() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.injections = nil
-	e.stuck = false
-	e.release()
+	e.clears++
 	for _, kind := range engineKinds {
 		e.lift(&Injection{Kind: kind})
 	}
 	for _, c := range e.cores {
-		c.unhang()
+		c.unhangAll()
 		c.begin()
 	}
-}
-
-// release lets requests that wait for Clear go on.
-func (e *Engine) release() {
-	close(e.cleared)
-	e.cleared = make(chan struct{})
 }
 
 // unwedge goes on with the step in which the rank was wedged.
@@ -221,127 +212,4 @@ func (c *core) unwedge() {
 		e, life := c.engine, c.engine.lifetime
 		time.AfterFunc(0, func() { e.endStep(c, batch, life) })
 	}
-}
-
-// unhang lets the sequences go on that a fault has stopped.
-func (c *core) unhang() {
-	c.waiting = append(c.waiting, c.deferred...)
-	for _, s := range c.deferred {
-		s.state = stateWaiting
-	}
-	c.deferred = nil
-	for _, list := range [][]*sequence{c.inbox, c.waiting, c.running} {
-		for _, s := range list {
-			s.fault = nil
-			if s.hang == hangStopped {
-				s.hang = hangNone
-				s.computed = min(s.computed, s.total()-1) // what it would have said has to be computed once more
-			}
-		}
-	}
-}
-
-// sleep ends what runs and takes nothing in until it wakes.
-func (c *core) sleep() {
-	c.sleeping = true
-	c.abortAll()
-}
-
-// abortAll ends every sequence with the finish reason "abort", which no counter shows.
-func (c *core) abortAll() int { return c.abortIf(func(*sequence) bool { return true }) }
-
-func (c *core) abortIDs(ids []string) int {
-	return c.abortIf(func(s *sequence) bool { return slices.Contains(ids, s.job.id) })
-}
-
-func (c *core) abortIf(chosen func(*sequence) bool) (n int) {
-	for _, list := range [][]*sequence{c.inbox, c.deferred, c.waiting, c.running} {
-		for _, s := range slices.Clone(list) {
-			if !chosen(s) {
-				continue
-			}
-			c.remove(s)
-			s.out.finish = "abort"
-			s.job.wake(s)
-			n++
-		}
-	}
-	c.publish()
-	return n
-}
-
-// RequestFault is the header by which a request chooses its own fault if Config.AllowRequestFaults is set: a kind, and
-// after a semicolon the number of tokens, as in "hang-decode;5". A prompt does the same with "[fault:hang-decode;5]".
-const RequestFault = "X-Fake-Fault"
-
-// marked copies a marker in the body to the header.
-func marked(r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return // what reads it next finds the error too
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	if _, after, ok := bytes.Cut(body, []byte("[fault:")); ok && r.Header.Get(RequestFault) == "" {
-		if text, _, ok := bytes.Cut(after, []byte("]")); ok {
-			r.Header.Set(RequestFault, string(text))
-		}
-	}
-}
-
-// draw returns the fault for one request, nil for none.
-func (e *Engine) draw(r *http.Request) (*Injection, error) {
-	if text := r.Header.Get(RequestFault); text != "" && e.cfg.AllowRequestFaults {
-		kind, after, _ := strings.Cut(text, ";")
-		n, _ := strconv.Atoi(strings.TrimSpace(after)) // absent or wrong: the default
-		f, err := Injection{Kind: Kind(strings.TrimSpace(kind)), AfterTokens: n}.withDefaults()
-		if err == nil && !slices.Contains(requestKinds, f.Kind) {
-			err = fmt.Errorf("a request cannot choose %q, only one of %v", f.Kind, requestKinds)
-		}
-		return &f, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.injections) == 0 {
-		return nil, nil
-	}
-	f := e.injections[0]
-	if f.Times--; f.Times == 0 {
-		e.injections = e.injections[1:]
-	}
-	return f, nil
-}
-
-// pass lets a job reach the engine, unless a fault or a wrong rank is in the way.
-func (e *Engine) pass(w http.ResponseWriter, r *http.Request, j *job) bool {
-	if err := e.checkRank(j); err != nil {
-		writeError(w, err)
-		return false
-	}
-	f, err := e.draw(r)
-	if err != nil {
-		writeError(w, errInvalid("header."+RequestFault, err.Error()))
-		return false
-	}
-	if f == nil {
-		return true
-	}
-	switch f.Kind {
-	case Reset:
-		reset(w)
-		return false
-	case HangHeaders:
-		e.mu.Lock()
-		cleared := e.cleared
-		e.mu.Unlock()
-		select {
-		case <-r.Context().Done():
-			return false
-		case <-cleared:
-			return true
-		}
-	}
-	for _, s := range j.seqs {
-		s.fault = f
-	}
-	return true
 }

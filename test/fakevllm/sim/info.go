@@ -84,3 +84,23 @@ func (e *Engine) addLoad(n int) {
 	e.front.load += n
 	e.mu.Unlock()
 }
+
+// tellLoad answers the request header endpoint-load-metrics-format, which load balancers of the ORCA kind send.
+func (e *Engine) tellLoad(w http.ResponseWriter, r *http.Request) {
+	format := r.Header.Get("Endpoint-Load-Metrics-Format")
+	if format == "" {
+		return
+	}
+	e.mu.Lock()
+	g := e.cores[0].stats.gauges
+	e.mu.Unlock()
+	waiting, usage := pythonFloat(float64(g.capacity+g.deferred)), pythonFloat(g.usage)
+	switch format {
+	case "TEXT":
+		w.Header().Set("Endpoint-Load-Metrics", "TEXT named_metrics.kv_cache_usage_perc="+usage+
+			", named_metrics.num_requests_waiting="+waiting)
+	case "JSON":
+		w.Header().Set("Endpoint-Load-Metrics",
+			`JSON {"named_metrics": {"num_requests_waiting": `+waiting+`, "kv_cache_usage_perc": `+usage+`}}`)
+	}
+}

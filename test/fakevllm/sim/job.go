@@ -42,7 +42,6 @@ func (e *Engine) addPrompt(j *job, prompt []uint32, p *params, limits limits) {
 		if p.IgnoreEOS {
 			s.author.length = -1
 		}
-		e.place(s)
 		j.seqs = append(j.seqs, s)
 	}
 }
@@ -52,15 +51,7 @@ func (e *Engine) addInput(j *job, prompt []uint32) {
 	i := len(j.seqs)
 	s := &sequence{job: j, group: &group{n: 1, left: 1}, index: i, id: j.id + "-" + strconv.Itoa(i), prompt: prompt,
 		limits: limits{logprobs: -1}}
-	e.place(s)
 	j.seqs = append(j.seqs, s)
-}
-
-// place puts a sequence on the rank that X-data-parallel-rank names.
-func (e *Engine) place(s *sequence) {
-	if rank := s.job.rank; rank != nil && *rank >= 0 && *rank < len(e.cores) {
-		s.core = e.cores[*rank]
-	}
 }
 
 // checkRank says whether there is such a rank.

@@ -1,6 +1,9 @@
 package sim
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // stage is how far the engine has come in its life.
 type stage int
@@ -19,9 +22,12 @@ const (
 	deathLeft    = 310 * time.Millisecond
 )
 
-// start begins a life: new ranks, new counters. It loads for a while, or if load is negative for ever.
+// start begins a life: new ranks, new counters. What is left of the old life fails. The engine loads for a while, or if
+// load is negative until the fault Loading is lifted.
 func (e *Engine) start(load time.Duration) {
+	e.failAll()
 	e.lifetime++
+	e.held = load < 0
 	e.started = time.Now()
 	e.front = newFront()
 	e.cores = nil
@@ -68,8 +74,30 @@ func (e *Engine) later(d time.Duration, f func()) {
 
 func (e *Engine) enter(s stage) {
 	e.stage = s
+	e.announce()
+}
+
+// announce wakes everyone who waits for something about the engine to change.
+func (e *Engine) announce() {
 	close(e.changed)
 	e.changed = make(chan struct{})
+}
+
+// await waits until holds, which is called under the mutex, returns true, or ctx ends.
+func (e *Engine) await(ctx context.Context, holds func() bool) bool {
+	for {
+		e.mu.Lock()
+		ok, changed := holds(), e.changed
+		e.mu.Unlock()
+		if ok {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-changed:
+		}
+	}
 }
 
 // failAll tells every request that the engine has died. Gauges and counters stay as they were.

@@ -17,8 +17,7 @@ type job struct {
 	// notify has a value when a sequence has something for the handler.
 	notify chan struct{}
 	parent trace.SpanContext
-	rank   *int       // the rank that the request asks for, nil for any
-	fault  *Injection // what is to happen to it, nil for nothing
+	rank   *int // the rank that the request asks for, nil for any
 }
 
 func newJob(id string) *job {
@@ -66,8 +65,8 @@ type sequence struct {
 	queued, scheduled, first, last time.Time
 	preemptions, unreported        int
 
-	hang  hang
-	fault *Injection // what is to happen to it, nil for nothing
+	fault   *Injection // what is to happen to it, nil for nothing
+	stopped bool       // holds its place in the batch and its blocks, and gets nothing computed
 
 	out delta // what the handler has not taken yet
 }
@@ -84,14 +83,6 @@ type limits struct {
 	temperature *float64
 	topP        *float64
 }
-
-// hang says that a sequence stays where it is.
-type hang int
-
-const (
-	hangNone    hang = iota
-	hangStopped      // holds its place in the batch and its blocks, and gets nothing computed
-)
 
 // delta is what a sequence has made since its handler last looked.
 type delta struct {
@@ -138,16 +129,16 @@ func (s *sequence) say() (finish, stop string) {
 	all, keep := s.text.String(), s.text.Len()
 	switch stop, at := s.findStop(all, before); {
 	case at >= 0:
-		s.release(all[:at], at, p)
+		s.release(all, at)
 		return "stop", stop
 	case p.end:
-		s.release(all, keep, p)
+		s.release(all, keep)
 		return "stop", ""
 	case len(s.generated) >= s.limits.maxTokens:
-		s.release(all, keep, p)
+		s.release(all, keep)
 		return "length", ""
 	}
-	s.release(all, keep-s.holdBack(), p)
+	s.release(all, keep-s.holdBack())
 	return "", ""
 }
 
@@ -172,7 +163,7 @@ func (s *sequence) holdBack() int {
 }
 
 // release hands the text up to n to the handler, as thoughts or as answer.
-func (s *sequence) release(text string, n int, _ piece) {
+func (s *sequence) release(text string, n int) {
 	if n <= s.sent {
 		return
 	}

@@ -33,7 +33,7 @@ func (c *core) book(batch []scheduled, now time.Time) (spans []spanRecord) {
 	outputs, tokens := 0, 0
 	for _, b := range batch {
 		s := b.seq
-		if s.state != stateRunning || !c.advance(s, b.tokens) || s.stops() {
+		if s.state != stateRunning || !c.advance(s, b.tokens) || c.stops(s) {
 			continue
 		}
 		outputs++
@@ -49,17 +49,17 @@ func (c *core) book(batch []scheduled, now time.Time) (spans []spanRecord) {
 	return spans
 }
 
-// stops says whether a sequence, instead of having its next token, stays where it is for ever.
-func (s *sequence) stops() bool {
-	if f := s.fault; f != nil && s.hang == hangNone {
-		switch {
-		case f.Kind == HangPrefill && len(s.generated) == 0:
-			s.hang = hangStopped
-		case f.Kind == HangDecode && len(s.generated) >= max(1, f.AfterTokens):
-			s.hang = hangStopped
-		}
+// stops says whether a sequence, instead of having its next token, stays where it is.
+func (c *core) stops(s *sequence) bool {
+	f := s.fault
+	if f == nil || s.stopped {
+		return s.stopped
 	}
-	return s.hang == hangStopped
+	s.stopped = f.Kind == HangPrefill && len(s.generated) == 0 || f.Kind == HangDecode && len(s.generated) >= f.AfterTokens
+	if s.stopped {
+		c.limitHang(s)
+	}
+	return s.stopped
 }
 
 // output counts one output of a sequence and returns the tokens that vllm:iteration_tokens_total counts for it.
@@ -189,20 +189,15 @@ func (e *Engine) submit(j *job) *apiError {
 	if err := e.admission(j); err != nil {
 		return err
 	}
-	touched := map[*core]bool{}
 	for _, s := range j.seqs {
-		c := s.core
-		if c == nil {
-			c = e.leastLoaded()
-			s.core = c
+		s.core = e.leastLoaded()
+		if j.rank != nil {
+			s.core = e.cores[*j.rank]
 		}
-		c.inbox = append(c.inbox, s)
-		touched[c] = true
+		s.core.inbox = append(s.core.inbox, s)
 	}
 	for _, c := range e.cores {
-		if touched[c] {
-			c.begin()
-		}
+		c.begin()
 	}
 	return nil
 }

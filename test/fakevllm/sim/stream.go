@@ -53,6 +53,7 @@ func (e *Engine) run(w http.ResponseWriter, r *http.Request, j *job, stream bool
 			}
 		}
 	}
+	e.tellLoad(w, r)
 	writeJSON(w, http.StatusOK, a.whole(parts))
 }
 

@@ -14,9 +14,9 @@ type tool struct {
 	} `json:"function"`
 }
 
-// toolCall is the one call that the model makes.
+// toolCall is the one call that the model makes, in each choice.
 type toolCall struct {
-	id    string
+	ids   map[*sequence]string
 	name  string
 	named bool // the request said which tool; then the finish reason stays "stop"
 	auto  bool // the model chose to call
@@ -75,30 +75,36 @@ func (e *Engine) checkTools(r *chatRequest) *apiError {
 	return nil
 }
 
-// script tells a sequence what to say where that is fixed beforehand: the arguments of a tool call, or JSON.
-func (e *Engine) script(s *sequence, r *chatRequest) *toolCall {
-	t, named, auto, call := r.chosen()
-	switch {
-	case call:
-		s.author.say(example(t.Function.Parameters, s.author.rng, 0))
-	case r.ResponseFormat != nil && r.ResponseFormat.Type == "json_schema":
-		s.author.say(example(r.ResponseFormat.JSONSchema.Schema, s.author.rng, 0))
-	case r.ResponseFormat != nil && r.ResponseFormat.Type == "json_object":
-		s.author.say(map[string]string{"answer": words[s.author.rng.IntN(len(words))]})
-	case e.cfg.ReasoningParser != "":
-		s.author.reasoning = 4 + s.author.rng.IntN(12)
-		if s.author.length >= 0 {
-			s.author.length += s.author.reasoning
+// script tells the sequences what to say where that is fixed beforehand: the arguments of a tool call, or JSON. It
+// returns the call, nil for none.
+func (e *Engine) script(j *job, r *chatRequest) *toolCall {
+	t, named, auto, called := r.chosen()
+	call := &toolCall{ids: map[*sequence]string{}, name: t.Function.Name, named: named, auto: auto}
+	for _, s := range j.seqs {
+		a := s.author
+		switch {
+		case called:
+			call.ids[s] = "chatcmpl-tool-" + e.newID()
+			a.recite(example(t.Function.Parameters, a.rng, 0))
+		case r.ResponseFormat != nil && r.ResponseFormat.Type == "json_schema":
+			a.recite(example(r.ResponseFormat.JSONSchema.Schema, a.rng, 0))
+		case r.ResponseFormat != nil && r.ResponseFormat.Type == "json_object":
+			a.recite(map[string]string{"answer": words[a.rng.IntN(len(words))]})
+		case e.cfg.ReasoningParser != "":
+			a.reasoning = 4 + a.rng.IntN(12)
+			if a.length >= 0 {
+				a.length += a.reasoning
+			}
 		}
 	}
-	if !call {
+	if !called {
 		return nil
 	}
-	return &toolCall{id: "chatcmpl-tool-" + e.newID(), name: t.Function.Name, named: named, auto: auto}
+	return call
 }
 
-// say makes the answer the JSON of v, and then the end.
-func (a *author) say(v any) {
+// recite makes the answer the JSON of v, and then the end.
+func (a *author) recite(v any) {
 	if v == nil {
 		v = struct{}{}
 	}
@@ -122,7 +128,7 @@ func (a *chatAnswer) callDeltas(d delta) (deltas []chatDelta) {
 	if !a.started[d.seq] && len(d.tokens) > 0 {
 		a.started[d.seq] = true
 		deltas = append(deltas, chatDelta{Content: content,
-			ToolCalls: []callDelta{{ID: a.callID(d.seq), Type: "function", Function: callFunction{Name: a.call.name}}}})
+			ToolCalls: []callDelta{{ID: a.call.ids[d.seq], Type: "function", Function: callFunction{Name: a.call.name}}}})
 	}
 	if d.text != "" {
 		deltas = append(deltas, chatDelta{Content: content,
@@ -131,19 +137,22 @@ func (a *chatAnswer) callDeltas(d delta) (deltas []chatDelta) {
 	return deltas
 }
 
-// callID differs between the choices of a request.
-func (a *chatAnswer) callID(s *sequence) string {
-	if s.index == 0 {
-		return a.call.id
-	}
-	return a.call.id + string(rune('a'+s.index%26))
-}
-
 func (a *chatAnswer) wholeCall(m *wholeMessage, d delta) {
 	m.Content = encode("")
 	if a.call.auto {
 		m.Content = null
 	}
-	m.ToolCalls = []callWhole{{ID: a.callID(d.seq), Type: "function",
+	m.ToolCalls = []callWhole{{ID: a.call.ids[d.seq], Type: "function",
 		Function: callFunction{Name: a.call.name, Arguments: &d.text}}}
+}
+
+// countParser counts a run of the tool parser: it runs for every request with tools that may be used.
+func (a *chatAnswer) countParser(mode string, called bool) {
+	if len(a.req.Tools) == 0 || string(a.req.ToolChoice) == `"none"` {
+		return
+	}
+	outcome := map[bool]string{false: "no_tool_call", true: "tool_call"}[called]
+	a.engine.mu.Lock()
+	a.engine.front.toolParser[toolKey{mode, outcome}]++
+	a.engine.mu.Unlock()
 }
