@@ -3,15 +3,14 @@ package wire
 // answer is what one JSON text of the engine told: an event's data, or the body of an answer in one piece. It counts
 // once the text turned out to be valid.
 type answer struct {
-	id, model string // they outlive the text, so that the same ones need no memory again
+	id, model word
 
 	usage   tokenCounts
-	timings Timings
-	invalid int64 // counts and timings that were none
+	timings timings
 
 	choices   []choice // of this text, at most maxChoices
 	choice    choice   // the one being read
-	position  int64    // its place in the array
+	position  int64    // its place in the array; -1 before the first
 	noChoices bool     // the array is there and empty
 	usageTold bool     // there is a usage object
 
@@ -27,17 +26,44 @@ type answer struct {
 	end         int64 // of the object that the text is; only a Restorer reads it
 }
 
+// word is a string that outlives the text, so that the same one needs no memory again in the next.
+type word struct {
+	text string
+	told bool // by this text
+}
+
+func (w *word) read(v *visit) {
+	v.textInto(&w.text)
+	w.told = w.text != ""
+}
+
 // span is where a member's value stands.
 type span struct {
 	told, text bool // it is there; it is a string
 	start, end int64
 }
 
-// choice is one of the answers to a request for several, and why it ended; "" if it did not yet.
+// choice is one of the answers to a request for several.
 type choice struct {
-	index  int64
-	reason string
+	index   int64
+	reason  string  // why it ended; "" if it did not yet
+	content content // what this text brings of it
 }
+
+// content is a set of the kinds of content that a choice may bring.
+type content uint16
+
+const (
+	contentText content = 1 << iota
+	contentReasoning
+	contentOldReasoning
+	contentRefusal
+	contentToolCall
+	contentFunctionName
+	contentFunctionArguments
+	contentSound
+	contentTranscript
+)
 
 // failure is an error as the engine told it.
 type failure struct {
@@ -50,14 +76,14 @@ const maxChoices = 128
 
 // reset forgets the last text.
 func (a *answer) reset() {
-	*a = answer{id: a.id, model: a.model, choices: a.choices[:0]}
+	*a = answer{id: word{text: a.id.text}, model: word{text: a.model.text}, choices: a.choices[:0], position: -1}
 }
 
 // answerSchema puts members of an endpoint's answers beside those that all of OpenAI's style have.
 func answerSchema(groups ...[]member[answer]) *node[answer] {
 	members := []member[answer]{
-		{"id", &node[answer]{on: func(a *answer, v *visit) { v.textInto(&a.id) }}},
-		{"model", &node[answer]{on: func(a *answer, v *visit) { v.textInto(&a.model) }}},
+		{"id", &node[answer]{on: func(a *answer, v *visit) { a.id.read(v) }}},
+		{"model", &node[answer]{on: func(a *answer, v *visit) { a.model.read(v) }}},
 		{"metrics", metricsNode},
 		{"error", &node[answer]{on: (*answer).readError, members: []member[answer]{
 			{"code", &node[answer]{on: func(a *answer, v *visit) { a.failure.readCode(v) }}},
@@ -126,22 +152,26 @@ func (a *answer) readChoices(v *visit) {
 		a.noChoices = v.empty && v.kind == kindArray
 		return
 	}
-	a.choices, a.position, a.noChoices = a.choices[:0], -1, false
+	a.choices, a.choice, a.position, a.noChoices = a.choices[:0], choice{}, -1, false
 	a.content, a.varying = false, 0
 }
 
 func (a *answer) readChoice(v *visit) {
 	switch {
-	case v.kind != kindObject:
 	case !v.closing:
 		a.position++
 		a.choice = choice{index: a.position}
-	case len(a.choices) < maxChoices:
-		a.choices = append(a.choices, a.choice)
+	case v.kind == kindObject:
+		a.content = a.content || a.choice.content != 0
+		if len(a.choices) < maxChoices {
+			a.choices = append(a.choices, a.choice)
+		}
 	}
 }
 
+// readIndex takes a choice's index. One that is no number leaves the choice its place in the array.
 func (a *answer) readIndex(v *visit) {
+	a.choice.index = a.position
 	if n := v.integer(); n.Known {
 		a.choice.index = n.Value
 	}
@@ -165,13 +195,25 @@ func reason(v *visit) string {
 	return v.text()
 }
 
-// textNode is a string that is content unless it is empty.
-var textNode = &node[answer]{on: func(a *answer, v *visit) {
-	if v.nonEmptyString() {
-		a.content = true
-		a.vary(v)
-	}
-}}
+// textNode is a string that is content of a kind unless it is empty.
+func textNode(kind content) *node[answer] {
+	return &node[answer]{on: func(a *answer, v *visit) {
+		a.choice.content &^= kind
+		if v.nonEmptyString() {
+			a.choice.content |= kind
+			a.vary(v)
+		}
+	}}
+}
+
+// partNode is an object that brings content of some kinds.
+func partNode(kinds content, members ...member[answer]) *node[answer] {
+	return &node[answer]{members: members, on: func(a *answer, v *visit) {
+		if !v.closing {
+			a.choice.content &^= kinds
+		}
+	}}
+}
 
 // varyingNode is a string that differs from event to event, but does not make it content.
 var varyingNode = &node[answer]{on: func(a *answer, v *visit) {
@@ -188,7 +230,7 @@ func (a *answer) vary(v *visit) {
 // onlyContent reports whether the text told nothing but content, which lies in one string: then a text that differs in
 // that string alone tells the same.
 func (a *answer) onlyContent() bool {
-	if !a.content || a.varying != 1 || a.usageTold || a.invalid > 0 || a.terminal || a.timings != (Timings{}) {
+	if !a.content || a.varying != 1 || a.usageTold || a.usage != (tokenCounts{}) || a.timings != (timings{}) || a.terminal {
 		return false
 	}
 	for _, c := range a.choices {

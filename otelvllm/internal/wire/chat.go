@@ -11,31 +11,36 @@ var chatBody = answerSchema(generationUsage, choicesOf(nil))
 
 var chatEvent = answerSchema(generationUsage, choicesOf(chatDelta))
 
-// chatDelta is what of a choice a chat's event may bring.
+// chatDelta is what of a choice a chat's event may bring. vLLM up to 0.11.0 calls reasoning reasoning_content, and up
+// to 0.15 it sends both.
 var chatDelta = []member[answer]{
-	{"delta", &node[answer]{members: []member[answer]{
-		{"content", textNode},
-		{"reasoning", textNode},
-		{"reasoning_content", textNode}, // the name before vLLM 0.11.1, sent beside the new one until 0.15
-		{"refusal", textNode},
-		{"tool_calls", &node[answer]{on: (*answer).readToolCalls, element: &node[answer]{members: functionMembers}}},
-		{"function_call", &node[answer]{members: []member[answer]{{"name", textNode}, {"arguments", textNode}}}},
-		{"audio", &node[answer]{members: []member[answer]{{"data", textNode}, {"transcript", textNode}}}},
-	}}},
+	{"delta", partNode(^content(0),
+		member[answer]{"content", textNode(contentText)},
+		member[answer]{"reasoning", textNode(contentReasoning)},
+		member[answer]{"reasoning_content", textNode(contentOldReasoning)},
+		member[answer]{"refusal", textNode(contentRefusal)},
+		member[answer]{"tool_calls", &node[answer]{on: (*answer).readToolCalls, element: &node[answer]{members: toolCall}}},
+		member[answer]{"function_call", partNode(contentFunctionName|contentFunctionArguments,
+			member[answer]{"name", textNode(contentFunctionName)},
+			member[answer]{"arguments", textNode(contentFunctionArguments)},
+		)},
+		member[answer]{"audio", partNode(contentSound|contentTranscript,
+			member[answer]{"data", textNode(contentSound)},
+			member[answer]{"transcript", textNode(contentTranscript)},
+		)},
+	)},
 }
 
-// functionMembers are what varies from piece to piece of one tool call.
-var functionMembers = []member[answer]{
-	{"function", &node[answer]{members: []member[answer]{
-		{"name", varyingNode},
-		{"arguments", varyingNode},
-	}}},
+// toolCall is what varies from piece to piece of one tool call.
+var toolCall = []member[answer]{
+	{"function", &node[answer]{members: []member[answer]{{"name", varyingNode}, {"arguments", varyingNode}}}},
 }
 
 // readToolCalls takes the pieces of tool calls. Each is content, whatever it holds: the name comes first, and only
 // then arguments.
 func (a *answer) readToolCalls(v *visit) {
-	if v.closing && !v.empty {
-		a.content = true
+	a.choice.content &^= contentToolCall
+	if v.kind == kindArray && v.closing && !v.empty {
+		a.choice.content |= contentToolCall
 	}
 }

@@ -9,4 +9,4 @@ var completionBody = answerSchema(generationUsage, choicesOf(nil))
 var completionEvent = answerSchema(generationUsage, choicesOf(completionText))
 
 // completionText is what of a choice a completion's event brings.
-var completionText = []member[answer]{{"text", textNode}}
+var completionText = []member[answer]{{"text", textNode(contentText)}}

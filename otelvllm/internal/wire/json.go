@@ -74,11 +74,16 @@ func (s *scanner[T]) write(p []byte) {
 			s.escape(p[i])
 			i++
 		case inLiteral:
-			s.literal(p[i], i)
-			i++
+			i = s.literal(p, i)
 		case notJSON:
 			i = len(p)
 		default:
+			if s.state <= wantElement && s.target == nil {
+				if n := s.skipNumber(p[i:]); n > 0 {
+					i += n
+					continue
+				}
+			}
 			if c := p[i]; c != ' ' && c != '\n' && c != '\r' && c != '\t' {
 				s.structure(c, i)
 			}
@@ -89,6 +94,18 @@ func (s *scanner[T]) write(p []byte) {
 		s.keep(p[s.from:])
 	}
 	s.off += int64(len(p))
+}
+
+// skipNumber passes over a number of no interest, such as the thousands of an embedding, and returns its length.
+func (s *scanner[T]) skipNumber(p []byte) int {
+	if p[0] > '9' || p[0] < '0' && p[0] != '-' {
+		return 0
+	}
+	n := numberLen(p)
+	if n > 0 {
+		s.done()
+	}
+	return n
 }
 
 // whole reports whether what has come is a valid JSON text.

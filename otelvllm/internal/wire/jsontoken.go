@@ -59,15 +59,22 @@ func (s *scanner[T]) beginLiteral(k kind, rest string, at int) {
 	s.v = visit{kind: k, start: s.off + int64(at)}
 }
 
-func (s *scanner[T]) literal(c byte, at int) {
-	if c != s.word[0] {
-		s.state = notJSON
-		return
+// literal reads on in null, true or false, and returns where it got to.
+func (s *scanner[T]) literal(p []byte, i int) int {
+	word := s.word
+	for ; i < len(p); i++ {
+		if p[i] != word[0] {
+			s.state = notJSON
+			return i
+		}
+		if word = word[1:]; word == "" {
+			s.want = s.wanted()
+			s.show(s.v.kind, nil, i+1)
+			return i + 1
+		}
 	}
-	if s.word = s.word[1:]; s.word == "" {
-		s.want = s.wanted()
-		s.show(s.v.kind, nil, at+1)
-	}
+	s.word = word
+	return i
 }
 
 // numberState is where in a number a scanner is.
@@ -102,13 +109,12 @@ func firstOfNumber(c byte) numberState {
 // number reads on in a number, and returns where it got to.
 func (s *scanner[T]) number(p []byte, i int) int {
 	for n := s.num; i < len(p); i++ {
-		c := p[i]
-		if c >= '0' && c <= '9' {
-			if n == inInteger || n == inFraction || n == inExponent {
-				continue
+		if n == inInteger || n == inFraction || n == inExponent {
+			if i += digitsLen(p[i:]); i == len(p) {
+				break
 			}
 		}
-		next, ok := n.next(c)
+		next, ok := n.next(p[i])
 		if !ok {
 			s.endNumber(p, i, n)
 			return i

@@ -18,6 +18,7 @@ type ResponseReader struct {
 	refused  bool // the status is an error's: only the error is read
 
 	stream  sse.Parser
+	between bool // no event and no line of the stream has begun
 	scan    scanner[answer]
 	answer  answer
 	shapes  shapes
@@ -51,6 +52,7 @@ func (r *ResponseReader) Header(status int, h http.Header) {
 		r.stream.OnEvent, r.stream.OnComment = r.event, r.comment
 	case mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"):
 		r.format = formatBody
+		r.answer.reset()
 		r.scan.reset(r.endpoint.body, &r.answer)
 	default:
 		r.facts.Opaque = true
@@ -87,7 +89,7 @@ func (r *ResponseReader) Write(p []byte) Seen {
 	switch r.format {
 	case formatStream:
 		r.seen = Seen{}
-		_, _ = r.stream.Write(p) // it never fails
+		r.writeStream(p)
 		return r.seen
 	case formatBody:
 		r.scan.write(p)
@@ -99,6 +101,25 @@ func (r *ResponseReader) Write(p []byte) Seen {
 	case formatUnread:
 	}
 	return Seen{}
+}
+
+// writeStream takes the next bytes of a stream. Whole events that only bring content, as nearly all do, are recognised
+// before they are parsed.
+func (r *ResponseReader) writeStream(p []byte) {
+	for r.between && !r.facts.Done {
+		n := r.shapes.match(p)
+		if n == 0 {
+			break
+		}
+		p = p[n:]
+		r.seen.Events++
+		r.content()
+	}
+	if len(p) == 0 {
+		return
+	}
+	_, _ = r.stream.Write(p) // it never fails
+	r.between = p[len(p)-1] == '\n' && !r.stream.Pending()
 }
 
 // End tells that the body came to its proper end.
@@ -126,7 +147,7 @@ func (r *ResponseReader) event(e sse.Event) {
 	switch {
 	case r.facts.Done:
 		return
-	case e.Type == nil && !e.Truncated && r.shapes.match(e.Data) == len(e.Data) && len(e.Data) > 0:
+	case e.Type == nil && !e.Truncated && r.shapes.matchData(e.Data):
 		r.seen.Events++
 		r.content()
 	case string(bytes.TrimSpace(e.Data)) == "[DONE]":
@@ -179,16 +200,13 @@ func (r *ResponseReader) take() {
 	if r.refused {
 		return
 	}
-	if a.id != "" {
-		f.ID = a.id
+	if a.id.told {
+		f.ID = a.id.text
 	}
-	if a.model != "" {
-		f.Model = a.model
+	if a.model.told {
+		f.Model = a.model.text
 	}
-	f.Invalid += a.invalid + a.usage.addTo(&f.Usage)
-	if a.timings != (Timings{}) {
-		f.Timings = a.timings
-	}
+	f.Invalid += a.usage.addTo(&f.Usage) + a.timings.addTo(&f.Timings)
 	f.Done = f.Done || a.terminal
 	for _, c := range a.choices {
 		r.choose(c)

@@ -5,6 +5,9 @@ import (
 	"slices"
 )
 
+// dataName is the name of an event's data, with the colon.
+const dataName = "data:"
+
 // maxHeld is the most bytes that a Restorer holds back; an event that waits longer goes out as it came.
 const maxHeld = 64 << 10
 
@@ -184,13 +187,12 @@ func (r *Restorer) swallowLF() {
 
 // nameLine looks at a byte of a line that may be data.
 func (r *Restorer) nameLine(c byte) {
-	const name = "data:"
-	if c != name[r.named] {
+	if c != dataName[r.named] {
 		r.line = lineOther
 		return
 	}
 	r.pos++
-	if r.named++; r.named == len(name) {
+	if r.named++; r.named == len(dataName) {
 		r.line, r.data = lineData, r.pos
 		r.event.dataLines++
 		r.answer.reset()

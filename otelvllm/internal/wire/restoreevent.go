@@ -75,10 +75,14 @@ func (r *Restorer) endUsage() {
 
 // learn remembers the shape of an event that holds nothing but content.
 func (r *Restorer) learn() {
-	a, start := &r.answer, r.event.start
-	if start < 0 || !a.onlyContent() || !bytes.HasSuffix(r.buf[:r.pos], []byte("\n\n")) {
+	start := r.data - len(dataName)
+	if start != r.event.start || start < 0 || !r.answer.onlyContent() {
 		return
 	}
-	at := r.data - start
-	r.shapes.learn(r.buf[start:r.pos], at+int(a.varied.start)+1, at+int(a.varied.end)-1)
+	event := r.buf[start:r.pos]
+	if bytes.HasPrefix(event, []byte(eventHead)) && bytes.HasSuffix(event, []byte(eventTail)) {
+		data := event[len(eventHead) : len(event)-len(eventTail)]
+		// The space before the data was given to the scanner, so its offsets are one higher.
+		r.shapes.learn(data, int(r.answer.varied.start), int(r.answer.varied.end)-2)
+	}
 }

@@ -11,62 +11,79 @@ const (
 	maxMisses = 16
 )
 
+// What stands around the data of an event as vLLM sends it.
+const (
+	eventHead = "data: "
+	eventTail = "\n\n"
+)
+
 // shapes remembers events that hold nothing but content: nearly all events of a stream are the same but for one
 // string, and need no parsing once one of them was understood.
 type shapes struct {
 	known  [maxShapes]shape
-	n      int
+	n      int // how many are known
 	next   int // the one to forget next
-	recent int
-	misses int
+	recent int // the one that came last
+	misses int // how many were learned since one came again
 }
 
-// shape is an event's data without what stands between the quotes of its content.
+// shape is an event, from eventHead to eventTail, without what stands between the quotes of its content.
 type shape struct{ prefix, suffix []byte }
 
-// match returns the length of the text at the start of b that has one of the shapes, and a valid, non-empty string
-// in its place. Zero means that there is none.
+// match returns the length of the event at the start of b that has one of the shapes and a valid string that is not
+// empty in its place. Zero means that there is none.
 func (s *shapes) match(b []byte) int {
-	if s.n == 0 {
-		return 0
-	}
-	if n := s.known[s.recent].match(b); n > 0 {
-		s.misses = 0
-		return n
-	}
 	for i := range s.n {
-		if i == s.recent {
-			continue
+		// The choices of a stream come by turns, in the same order.
+		k := s.recent + i
+		if k >= s.n {
+			k -= s.n
 		}
-		if n := s.known[i].match(b); n > 0 {
-			s.recent, s.misses = i, 0
+		known := &s.known[k]
+		if n := matchAround(b, known.prefix, known.suffix); n > 0 {
+			s.recent, s.misses = k, 0
 			return n
 		}
 	}
 	return 0
 }
 
-func (s *shape) match(b []byte) int {
-	if !bytes.HasPrefix(b, s.prefix) {
-		return 0
+// matchData is match for the data of one event.
+func (s *shapes) matchData(data []byte) bool {
+	for i := range s.n {
+		known := &s.known[i]
+		n := matchAround(data, known.prefix[len(eventHead):], known.suffix[:len(known.suffix)-len(eventTail)])
+		if n > 0 && n == len(data) {
+			s.recent, s.misses = i, 0
+			return true
+		}
 	}
-	rest := b[len(s.prefix):]
-	length := stringEnd(rest)
-	if length <= 0 || !bytes.HasPrefix(rest[length:], s.suffix) {
-		return 0
-	}
-	return len(s.prefix) + length + len(s.suffix)
+	return false
 }
 
-// learn remembers a shape: text without what stands between start and end.
-func (s *shapes) learn(text []byte, start, end int) {
-	size := len(text) - (end - start)
+func matchAround(b, prefix, suffix []byte) int {
+	if !bytes.HasPrefix(b, prefix) {
+		return 0
+	}
+	rest := b[len(prefix):]
+	length := stringEnd(rest)
+	if length <= 0 || !bytes.HasPrefix(rest[length:], suffix) {
+		return 0
+	}
+	return len(prefix) + length + len(suffix)
+}
+
+// learn remembers a shape: that of an event's data, without what stands between start and end.
+func (s *shapes) learn(data []byte, start, end int) {
+	size := len(eventHead) + start + len(data) - end + len(eventTail)
 	if size > maxShape || s.misses >= maxMisses {
 		return
 	}
 	s.misses++
-	memory := append(append(make([]byte, 0, size), text[:start]...), text[end:]...)
-	s.known[s.next] = shape{prefix: memory[:start:start], suffix: memory[start:]}
+	memory := append(append(make([]byte, 0, size), eventHead...), data[:start]...)
+	at := len(memory)
+	memory = append(append(memory, data[end:]...), eventTail...)
+	s.known[s.next] = shape{prefix: memory[:at:at], suffix: memory[at:]}
 	s.recent = s.next
 	s.n = max(s.n, s.next+1)
 	s.next = (s.next + 1) % maxShapes

@@ -36,6 +36,58 @@ func plainLen(b []byte) int {
 	return i
 }
 
+// digitsLen returns how many digits b begins with.
+func digitsLen(b []byte) int {
+	const high, sixes, zeros = ones * 0xF0, ones * 6, ones * '0'
+	i := 0
+	for ; len(b)-i >= 8; i += 8 {
+		// The high half of a digit is 3, also after adding 6; no carry reaches a byte's neighbour if all eight are digits.
+		if w := binary.LittleEndian.Uint64(b[i:]); w&high != zeros || (w+sixes)&high != zeros {
+			break
+		}
+	}
+	for i < len(b) && b[i] >= '0' && b[i] <= '9' {
+		i++
+	}
+	return i
+}
+
+// numberLen returns the length of the number that b begins with, or 0 if it is not one, or may go on after b.
+func numberLen(b []byte) int {
+	i := 0
+	if b[0] == '-' {
+		i = 1
+	}
+	if i < len(b) && b[i] == '0' {
+		i++
+	} else if n := digitsLen(b[i:]); n > 0 {
+		i += n
+	} else {
+		return 0
+	}
+	if i < len(b) && b[i] == '.' {
+		n := digitsLen(b[i+1:])
+		if n == 0 {
+			return 0
+		}
+		i += 1 + n
+	}
+	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		n := digitsLen(b[i:])
+		if n == 0 {
+			return 0
+		}
+		i += n
+	}
+	if i == len(b) {
+		return 0
+	}
+	return i
+}
+
 // stringEnd returns the index of the quote that ends a JSON string whose inside b begins with, or -1 if b holds no
 // valid end of it.
 func stringEnd(b []byte) int {

@@ -17,7 +17,7 @@ func (t *tally) read(v *visit) {
 		return
 	}
 	t.Int = v.integer()
-	if t.Known && (t.Value < 0) {
+	if t.Value < 0 {
 		t.Int = Int{}
 	}
 	t.invalid = !t.Known && v.kind != kindNull
@@ -84,7 +84,10 @@ func (t *tokenCounts) addTo(u *Usage) (invalid int64) {
 	for _, c := range [...]struct {
 		from *tally
 		to   *Int
-	}{{&t.input, &u.Input}, {&t.output, &u.Output}, {&t.cached, &u.Cached}, {&t.cacheWrite, &u.CacheWrite}, {&t.reasoning, &u.Reasoning}} {
+	}{
+		{&t.input, &u.Input}, {&t.output, &u.Output}, {&t.cached, &u.Cached}, {&t.cacheWrite, &u.CacheWrite},
+		{&t.reasoning, &u.Reasoning},
+	} {
 		if c.from.Known {
 			*c.to = c.from.Int
 		}
@@ -93,39 +96,4 @@ func (t *tokenCounts) addTo(u *Usage) (invalid int64) {
 		}
 	}
 	return invalid
-}
-
-// metricsNode is the timing of one request that vLLM sends with --enable-per-request-metrics, in milliseconds. Its
-// time to the first token counts from when the request was scheduled, so it is the prefill alone; its generation time
-// is the decode.
-var metricsNode = &node[answer]{
-	on: func(a *answer, v *visit) {
-		if !v.closing {
-			a.timings = Timings{}
-		}
-	},
-	members: []member[answer]{
-		{"queue_time_ms", secondsNode(func(t *Timings) *Float { return &t.Queue })},
-		{"time_to_first_token_ms", secondsNode(func(t *Timings) *Float { return &t.Prefill })},
-		{"generation_time_ms", secondsNode(func(t *Timings) *Float { return &t.Decode })},
-	},
-}
-
-// maxSeconds is the longest time that is believed, about 31 years; it fits a time.Duration.
-const maxSeconds = 1e9
-
-func secondsNode(of func(*Timings) *Float) *node[answer] {
-	return &node[answer]{on: func(a *answer, v *visit) {
-		if v.closing {
-			return
-		}
-		f := v.float()
-		f.Value /= 1000
-		if f.Value < 0 || f.Value > maxSeconds {
-			f = Float{}
-		}
-		if *of(&a.timings) = f; !f.Known && v.kind != kindNull {
-			a.invalid++
-		}
-	}}
 }
