@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -142,11 +141,4 @@ func connectionError(err error) string {
 		return string(Deadline)
 	}
 	return string(Unreachable)
-}
-
-// hookError reports a panic of a user's hook to the OpenTelemetry error handler.
-type hookError struct{ value any }
-
-func (e hookError) Error() string {
-	return fmt.Sprintf("otelvllm: the WithOnDone hook panicked: %v", e.value)
 }

@@ -17,6 +17,23 @@ import (
 // maxEvidence bounds the evidence of a stall on its span, in bytes of JSON.
 const maxEvidence = 4096
 
+// stalled reports a stall of this call: a span of its own that is exported at once, an event on
+// the request span, a metric and a log line. A repeated report of the same stall is a log line.
+func (l *live) stalled(s inflight.Stall) {
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return
+	}
+	if s.Repeat == 0 {
+		l.call.Stalls++
+		l.stallSpan(s)
+	}
+	ids := l.ids()
+	l.mu.Unlock()
+	l.core.logStall(l.ctx, ids, s)
+}
+
 // stallSpan exports the stall while the request still hangs: a span from the last sign of progress
 // until now, an event on the request span, and a count. The caller holds l.mu.
 func (l *live) stallSpan(s inflight.Stall) {

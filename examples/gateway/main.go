@@ -52,6 +52,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		fmt.Fprintln(stderr, "gateway:", err)
 		return exitUsage
 	}
+	return start(ctx, config, stderr)
+}
+
+// start sets up the telemetry and the engine, and runs the gateway until ctx ends.
+func start(ctx context.Context, config *config, stderr io.Writer) int {
 	if config.gpu == gpuRequired || config.gpu == gpuDemo {
 		fmt.Fprintf(stderr, "gateway: -gpu %s: this build has no GPU metrics; use auto or off\n", config.gpu)
 		return exitFailed

@@ -1,0 +1,28 @@
+package otelvllm
+
+import (
+	"context"
+	"fmt"
+
+	"go.opentelemetry.io/otel"
+)
+
+// hook runs the user's function for ended calls; its panic must not become the request's.
+func (c *core) hook(ctx context.Context, call Call) {
+	if c.onDone == nil {
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			otel.Handle(hookError{v})
+		}
+	}()
+	c.onDone(ctx, call)
+}
+
+// hookError reports a panic of a user's hook to the OpenTelemetry error handler.
+type hookError struct{ value any }
+
+func (e hookError) Error() string {
+	return fmt.Sprintf("otelvllm: the WithOnDone hook panicked: %v", e.value)
+}
