@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,9 +31,27 @@ func watch(t *testing.T, f func(t *testing.T, r *inflight.Registry, w *Watchdog)
 	})
 }
 
-// begin starts a request that counts the reports of its stalls by Repeat.
-func begin(r *inflight.Registry, phase inflight.Phase, stream bool, reports *[]inflight.Stall) *inflight.Request {
-	q := r.Begin(inflight.Info{TraceID: "t", Operation: "chat", Stream: stream, OnStall: func(s inflight.Stall) { *reports = append(*reports, s) }})
+// recorder keeps the reports of stalls.
+type recorder struct {
+	mu   sync.Mutex
+	list []inflight.Stall
+}
+
+func (r *recorder) add(s inflight.Stall) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, s)
+}
+
+func (r *recorder) all() []inflight.Stall {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.list)
+}
+
+// begin starts a request whose stalls are kept in reports.
+func begin(r *inflight.Registry, phase inflight.Phase, stream bool, reports *recorder) *inflight.Request {
+	q := r.Begin(inflight.Info{TraceID: "t", Operation: "chat", Stream: stream, OnStall: reports.add})
 	q.Enter(phase, time.Now())
 	return q
 }
@@ -53,17 +73,17 @@ func TestStallIsRaisedAtTheThresholdInEveryPhase(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			watch(t, func(t *testing.T, r *inflight.Registry, w *Watchdog) {
 				time.Sleep(7 * time.Second) // not in step with the timer
-				var reports []inflight.Stall
+				var reports recorder
 				q := begin(r, tt.phase, tt.stream, &reports)
 				time.Sleep(tt.after - time.Millisecond)
 				synctest.Wait()
-				if len(reports) != 0 || len(w.Findings()) != 0 {
-					t.Fatalf("got %d reports before the threshold, want none", len(reports))
+				if len(reports.all()) != 0 || len(w.Findings()) != 0 {
+					t.Fatalf("got %d reports before the threshold, want none", len(reports.all()))
 				}
 				time.Sleep(2 * time.Millisecond)
 				synctest.Wait()
-				if len(reports) != 1 || reports[0].Phase != string(tt.phase) || reports[0].Cause != string(NoProgress) || reports[0].Silence < tt.after {
-					t.Fatalf("got reports %+v, want one of phase %s after %s", reports, tt.phase, tt.after)
+				if len(reports.all()) != 1 || reports.all()[0].Phase != string(tt.phase) || reports.all()[0].Cause != string(NoProgress) || reports.all()[0].Silence < tt.after {
+					t.Fatalf("got reports %+v, want one of phase %s after %s", reports.all(), tt.phase, tt.after)
 				}
 				q.End("caller_left", nil, time.Now())
 			})
@@ -73,7 +93,7 @@ func TestStallIsRaisedAtTheThresholdInEveryPhase(t *testing.T) {
 
 func TestStallClearsOnceOnResumeAndCanComeAgain(t *testing.T) {
 	watch(t, func(t *testing.T, r *inflight.Registry, w *Watchdog) {
-		var reports []inflight.Stall
+		var reports recorder
 		q := begin(r, inflight.PhaseDecode, true, &reports)
 		for round := 1; round <= 2; round++ {
 			time.Sleep(31 * time.Second)
@@ -90,12 +110,12 @@ func TestStallClearsOnceOnResumeAndCanComeAgain(t *testing.T) {
 			if f := w.Findings(); len(f) != 0 {
 				t.Fatalf("round %d: got findings %+v after progress, want none", round, f)
 			}
-			if len(w.cleared) != round {
-				t.Fatalf("round %d: got %d cleared findings, want %d", round, len(w.cleared), round)
+			if len(w.state.Load().Cleared) != round {
+				t.Fatalf("round %d: got %d cleared findings, want %d", round, len(w.state.Load().Cleared), round)
 			}
 		}
-		if len(reports) != 2 {
-			t.Errorf("got %d reports, want 2", len(reports))
+		if len(reports.all()) != 2 {
+			t.Errorf("got %d reports, want 2", len(reports.all()))
 		}
 		q.End("completed", nil, time.Now())
 	})
@@ -103,12 +123,12 @@ func TestStallClearsOnceOnResumeAndCanComeAgain(t *testing.T) {
 
 func TestLastingStallIsRepeatedWithGrowingPauses(t *testing.T) {
 	watch(t, func(t *testing.T, r *inflight.Registry, w *Watchdog) {
-		var reports []inflight.Stall
+		var reports recorder
 		q := begin(r, inflight.PhaseDecode, true, &reports)
 		time.Sleep(30*time.Second + 30*time.Second + 60*time.Second + 120*time.Second + time.Second)
 		synctest.Wait()
 		var at []time.Duration
-		for i, s := range reports {
+		for i, s := range reports.all() {
 			if s.Repeat != i {
 				t.Errorf("report %d: got repeat %d", i, s.Repeat)
 			}
@@ -129,15 +149,15 @@ func TestLastingStallIsRepeatedWithGrowingPauses(t *testing.T) {
 
 func TestKeepAliveIsEvidenceAndNotProgress(t *testing.T) {
 	watch(t, func(t *testing.T, r *inflight.Registry, _ *Watchdog) {
-		var reports []inflight.Stall
+		var reports recorder
 		q := begin(r, inflight.PhaseDecode, true, &reports)
 		for range 31 {
 			time.Sleep(time.Second)
 			q.KeepAlive(time.Now())
 		}
 		synctest.Wait()
-		if len(reports) != 1 || reports[0].Evidence["keep_alive_age_seconds"] == nil {
-			t.Errorf("got reports %+v, want one with the age of the keep-alive", reports)
+		if len(reports.all()) != 1 || reports.all()[0].Evidence["keep_alive_age_seconds"] == nil {
+			t.Errorf("got reports %+v, want one with the age of the keep-alive", reports.all())
 		}
 		q.End("completed", nil, time.Now())
 	})
@@ -145,7 +165,7 @@ func TestKeepAliveIsEvidenceAndNotProgress(t *testing.T) {
 
 func TestTenThousandHealthyStreamsRaiseNothing(t *testing.T) {
 	watch(t, func(t *testing.T, r *inflight.Registry, w *Watchdog) {
-		var reports []inflight.Stall
+		var reports recorder
 		requests := make([]*inflight.Request, 10_000)
 		for i := range requests {
 			requests[i] = begin(r, inflight.PhaseQueueOrPrefill, true, &reports)
@@ -160,8 +180,8 @@ func TestTenThousandHealthyStreamsRaiseNothing(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if len(reports) != 0 || len(w.Findings()) != 0 {
-			t.Errorf("got %d reports of healthy streams, want 0", len(reports))
+		if len(reports.all()) != 0 || len(w.Findings()) != 0 {
+			t.Errorf("got %d reports of healthy streams, want 0", len(reports.all()))
 		}
 		for _, q := range requests {
 			q.End("completed", nil, time.Now())
@@ -179,7 +199,7 @@ func TestFindingsAnswerAsJSON(t *testing.T) {
 		if got := strings.TrimSpace(get(http.MethodGet).Body.String()); got != `{"findings":[],"cleared":[]}` {
 			t.Errorf("got %s, want empty lists", got)
 		}
-		var reports []inflight.Stall
+		var reports recorder
 		q := begin(r, inflight.PhaseDecode, true, &reports)
 		time.Sleep(31 * time.Second)
 		synctest.Wait()
