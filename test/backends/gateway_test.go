@@ -149,11 +149,11 @@ func TestGatewayTracesReachJaegerWithTheEnginesOwnSpan(t *testing.T) {
 		path, operation, body string
 		stream                bool
 	}{
-		"chat, streamed":           {"/v1/chat/completions", "chat", `"messages":[{"role":"user","content":"hi"}],"max_tokens":5`, true},
-		"chat, not streamed":       {"/v1/chat/completions", "chat", `"messages":[{"role":"user","content":"hi"}],"max_tokens":5`, false},
-		"completion, streamed":     {"/v1/completions", "text_completion", `"prompt":"hi","max_tokens":5`, true},
-		"completion, not streamed": {"/v1/completions", "text_completion", `"prompt":"hi","max_tokens":5`, false},
-		"embeddings":               {"/v1/embeddings", "embeddings", `"input":"hi"`, false},
+		"chat, streamed":           {"/v1/chat/completions", "chat", `"messages":[{"role":"user","content":"plugh"}],"max_tokens":5`, true},
+		"chat, not streamed":       {"/v1/chat/completions", "chat", `"messages":[{"role":"user","content":"plugh"}],"max_tokens":5`, false},
+		"completion, streamed":     {"/v1/completions", "text_completion", `"prompt":"plugh","max_tokens":5`, true},
+		"completion, not streamed": {"/v1/completions", "text_completion", `"prompt":"plugh","max_tokens":5`, false},
+		"embeddings":               {"/v1/embeddings", "embeddings", `"input":"plugh"`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := fmt.Sprintf(`{"model":%q,%s,"stream":%v}`, model, c.body, c.stream)
@@ -172,10 +172,33 @@ func TestGatewayTracesReachJaegerWithTheEnginesOwnSpan(t *testing.T) {
 			checkRequestSpan(t, tree, c.operation, model)
 		})
 	}
+	t.Run("an error event", func(t *testing.T) { j.checkFailed(t, model) })
 	t.Run("metrics", j.checkMetrics)
 }
 
-// checkRequestSpan checks that the request span says what the engine's own span says, and that it alone does.
+// checkFailed breaks a stream with an error event, as vLLM does when its engine dies, and checks that the trace says so.
+func (j *journey) checkFailed(t *testing.T, model string) {
+	body := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"plugh"}],"stream":true,"max_tokens":9}`, model)
+	x := j.post(t.Context(), t, "/v1/chat/completions", body, "error-event")
+	<-x.done
+	if x.err != nil || x.status != http.StatusOK {
+		t.Fatalf("got status %d, error %v and body %s, want a stream that tells its error", x.status, x.err, x.answer)
+	}
+	tree := j.Await(t, x.trace, HasSpans("POST /v1/chat/completions"))
+	for _, name := range []string{"chat " + model, "generation"} {
+		if spans := tree.Find(name); len(spans) != 1 || !spans[0].Failed {
+			t.Errorf("span %s: want one, failed; got\n%s", name, tree.Shape())
+		}
+	}
+	for _, span := range tree.Find("chat " + model) {
+		if got := span.Attributes["vllm.request.outcome"]; got != "failed" {
+			t.Errorf("vllm.request.outcome: got %v, want failed", got)
+		}
+	}
+}
+
+// checkRequestSpan checks that the request span says what the engine's own span says, that it alone does, and that no
+// span has the prompt.
 func checkRequestSpan(t *testing.T, tree *Tree, operation, model string) {
 	t.Helper()
 	spans, engines := tree.Find(operation+" "+model), tree.Find("llm_request")
@@ -199,6 +222,9 @@ func checkRequestSpan(t *testing.T, tree *Tree, operation, model string) {
 		if got != want || got == nil {
 			t.Errorf("gen_ai.usage.output_tokens: got %v, the engine's span says %v", got, want)
 		}
+	}
+	if strings.Contains(RenderTree(tree), "plugh") {
+		t.Errorf("the trace has the prompt in it:\n%s", RenderTree(tree))
 	}
 	for _, s := range tree.All() {
 		if s.Service != "gateway" || s == span {
@@ -252,12 +278,12 @@ func TestAStallIsInJaegerWhileTheRequestHangs(t *testing.T) {
 	j := startJourney(t)
 	model := j.model(t)
 	for name, c := range map[string]struct{ fault, phase string }{
-		"in the middle of a stream":          {"hang-decode;2", "decode"},
+		"in the middle of a stream":          {"hang-decode", "decode"},
 		"before the first token of a stream": {"hang-prefill", "queue_or_prefill"},
 		"before the headers of a stream":     {"hang-headers", "queue_or_prefill"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			body := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"hi"}],"stream":true,"max_tokens":9}`, model)
+			body := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"plugh"}],"stream":true,"max_tokens":9}`, model)
 			j.hang(t, body, c.fault, c.phase)
 		})
 	}
@@ -269,12 +295,14 @@ func (j *journey) hang(t *testing.T, body, fault, phase string) {
 	ctx, hangUp := context.WithCancel(t.Context())
 	defer hangUp()
 	x := j.post(ctx, t, "/v1/chat/completions", body, fault)
-	tree := j.Await(t, x.trace, HasSpans("stall"))
-	select {
-	case <-x.done:
-		t.Fatalf("the request ended before its stall was in Jaeger: status %d, error %v, body %s", x.status, x.err, x.answer)
-	default:
-	}
+	tree := j.Await(t, x.trace, func(tree *Tree) error {
+		select {
+		case <-x.done:
+			t.Fatalf("the request ended before its stall was in Jaeger: status %d, error %v, body %s", x.status, x.err, x.answer)
+		default:
+		}
+		return HasSpans("stall")(tree)
+	})
 	if len(tree.Find("generation"))+len(tree.Find("POST /v1/chat/completions")) > 0 {
 		t.Errorf("the request is said to have ended:\n%s", RenderTree(tree))
 	}
