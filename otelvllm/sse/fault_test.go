@@ -41,6 +41,13 @@ func TestFault_B01_CutAnywhere(t *testing.T) {
 			p.Reset()
 			expectSame(t, fmt.Sprintf("%q cut to %q", stream, pieces), parse(&p, pieces...), want)
 		}
+		for limit := 1; limit <= 20; limit++ {
+			short := sse.Parser{MaxData: limit}
+			what, want := fmt.Sprintf("%q with a limit of %d", stream, limit), reference(stream, limit)
+			expectSame(t, what, parse(&short, stream), want)
+			short.Reset()
+			expectSame(t, what+" bytewise", parse(&short, bytewise(stream)...), want)
+		}
 		check(stream)
 		check(bytewise(stream)...)
 		for i := range stream {
@@ -183,10 +190,10 @@ func TestFault_B11_EndlessLine(t *testing.T) {
 		})
 		// Doubling up to the limit allocates less than twice the limit in all. The rest is slack for
 		// the test itself.
-		if most := uint64(2*limit + 16<<10); allocated > most {
+		if most := uint64(2*limit + 8<<10); allocated > most {
 			t.Errorf("%q: got %d bytes allocated, want at most %d", begin, allocated, most)
 		}
-		if most := int64(limit + 16<<10); held > most {
+		if most := int64(limit + 8<<10); held > most {
 			t.Errorf("%q: got %d bytes held, want at most %d", begin, held, most)
 		}
 		runtime.KeepAlive(&p)

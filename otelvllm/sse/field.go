@@ -187,6 +187,9 @@ func (p *Parser) endLine() {
 	switch f {
 	case fieldComment:
 		if p.OnComment != nil {
+			if p.open { // a panic of OnComment ends Write before it keeps what it has of the event
+				p.keep()
+			}
 			p.OnComment()
 		}
 		return

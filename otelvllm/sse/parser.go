@@ -69,14 +69,8 @@ type Parser struct {
 // It always returns len(b) and nil.
 func (p *Parser) Write(b []byte) (int, error) {
 	n := len(b)
-	if p.bom < len(byteOrderMark) {
-		b = p.skipByteOrderMark(b)
-	}
-	if p.afterCR && len(b) > 0 {
-		p.afterCR = false
-		if b[0] == '\n' {
-			b = b[1:]
-		}
+	if p.afterCR || p.bom < len(byteOrderMark) {
+		b = p.skipLeading(b)
 	}
 	// The places of the next LF and the next CR are kept apart, so that b is searched once for each
 	// and a stream that uses only one of them costs no more than the length of b.
@@ -114,8 +108,7 @@ func (p *Parser) Write(b []byte) (int, error) {
 		}
 	}
 	if p.open {
-		p.data.keep(p.maxData())
-		p.typ.keep(maxName)
+		p.keep()
 	}
 	return n, nil
 }
@@ -180,9 +173,22 @@ func (p *Parser) deliver(data []byte) {
 	}
 }
 
-// skipByteOrderMark drops a byte order mark from the start of the stream, also one that comes in
-// pieces. Bytes that only began like one are the beginning of the first line.
-func (p *Parser) skipByteOrderMark(b []byte) []byte {
+// keep makes what is known of the event independent of the bytes being written.
+func (p *Parser) keep() {
+	p.data.keep(p.maxData())
+	p.typ.keep(maxName)
+}
+
+// skipLeading drops what begins b and belongs to no line: the LF of a CRLF whose CR came before,
+// and a byte order mark at the start of the stream, also one that comes in pieces. Bytes that only
+// began like a byte order mark are the beginning of the first line.
+func (p *Parser) skipLeading(b []byte) []byte {
+	if p.afterCR && len(b) > 0 {
+		p.afterCR = false
+		if b[0] == '\n' {
+			b = b[1:]
+		}
+	}
 	for len(b) > 0 && p.bom < len(byteOrderMark) {
 		if b[0] != byteOrderMark[p.bom] {
 			begun := byteOrderMark[:p.bom]

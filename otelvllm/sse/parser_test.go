@@ -95,6 +95,24 @@ func TestPanicOfOnEventLeavesTheParserUsable(t *testing.T) {
 	}
 }
 
+func TestPanicOfOnCommentLosesNothingOfTheEvent(t *testing.T) {
+	var got string
+	p := sse.Parser{
+		OnEvent:   func(e sse.Event) { got = string(e.Type) + ":" + string(e.Data) },
+		OnComment: func() { panic("from OnComment") },
+	}
+	b := []byte("event: x\ndata: a\n: ping\n")
+	func() {
+		defer func() { _ = recover() }()
+		p.Write(b)
+	}()
+	clear(b) // as a reader does that uses its buffer again
+	p.Write([]byte("\n"))
+	if got != "x:a" {
+		t.Errorf("got %q, want x:a", got)
+	}
+}
+
 func TestResetFromOnEventStartsANewStream(t *testing.T) {
 	var got []string
 	var p sse.Parser

@@ -172,6 +172,9 @@ var streams = []string{
 	"data\n\ndata\ndata\n\ndata:\n\ndata: \n\ndata:  two\n\ndata:\ttab\n\n",
 	"id: 1\ndata: a\n\nid\ndata: b\n\nid: x\x00y\ndata: c\n\nid:2\n\ndata: d\n\n",
 	"retry: 1000\nretry: 12a\nretry\nretry: \nretry:0030\n\nretry: 99999999999999999999\n\n",
+	"retry: 1000\n",
+	"retry: 0\n\n",
+	"retry:19:\nretry: 8/\nretry: 39\n",
 	"event: a\nevent: b\ndata: x\n\nevent: \ndata: y\n\nevent: lost\n\ndata: z\n\n",
 	"dat: 1\ndata2: 2\n data: 3\nData: 4\ndata : 5\n\ndata: 6\n\n",
 	"data: whole\n\ndata: not ended\n",
@@ -179,5 +182,7 @@ var streams = []string{
 	"data: a\r\n\r\ndata: b\n\r\ndata: c\r\n\ndata: d\n\n\n\r\r",
 	"data: \xff\xfe\x00\n\n\x00\xff\n\n",
 	"event: " + strings.Repeat("e", 1025) + "\nid: " + strings.Repeat("i", 1025) + "\ndata: x\n\n",
+	"event: " + strings.Repeat("e", 1024) + "\nid: " + strings.Repeat("i", 1024) + "\ndata: x\n\n",
 	"data: 123456789\ndata: 123456789\n\n",
+	"event: x\ndata: 123456789\r\n\r\n",
 }
