@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -25,7 +26,10 @@ func form(t *testing.T, body []byte) string {
 		if data != "[DONE]" {
 			line = formJSON(t, []byte(data))
 			// Whether the last token and one with a log probability has a text depends on the model.
-			if strings.Contains(line, "finish_reason:=") || strings.Contains(line, "logprobs:{") {
+			if strings.Contains(line, "finish_reason:=") {
+				line = lastDelta.ReplaceAllString(line, "delta:{},logprobs")
+			}
+			if strings.Contains(line, "logprobs:{") {
 				line = strings.ReplaceAll(line, "delta:{content:string}", "delta:{}")
 			}
 		}
@@ -35,6 +39,8 @@ func form(t *testing.T, body []byte) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+var lastDelta = regexp.MustCompile(`delta:\{.*\},logprobs`)
 
 func formJSON(t *testing.T, body []byte) string {
 	t.Helper()

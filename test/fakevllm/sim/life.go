@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -104,12 +105,11 @@ func (e *Engine) await(ctx context.Context, holds func() bool) bool {
 func (e *Engine) failAll() {
 	for _, c := range e.cores {
 		for _, list := range [][]*sequence{c.inbox, c.deferred, c.waiting, c.running} {
-			for _, s := range list {
-				s.state = stateDone
+			for _, s := range slices.Clone(list) {
+				c.remove(s)
 				s.out.err = errDead()
 				s.job.wake(s)
 			}
 		}
-		c.inbox, c.deferred, c.waiting, c.running = nil, nil, nil, nil
 	}
 }

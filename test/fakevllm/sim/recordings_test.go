@@ -138,7 +138,7 @@ func TestAnswersHaveTheFormOfRecordedOnes(t *testing.T) {
 			case strings.HasPrefix(name, "embeddings"):
 				cfg.APIKey = "sk-test"
 			case name == "chat-stop":
-				cfg.Seed = 1 // an answer of more than one token before the first "e"
+				cfg.Seed = 5 // an answer of more than one token before the first "e"
 			case name == "chat-stream-tool-required":
 				r.request = bytes.Replace(r.request, []byte(`"max_tokens":120`), []byte(`"max_tokens":5`), 1) // cut in a call, as recorded
 			}

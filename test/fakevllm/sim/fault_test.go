@@ -1,0 +1,303 @@
+package sim_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
+)
+
+const deadMessage = "EngineCore encountered an issue."
+
+// engineSeries are the lines of an exposition that the ranks make.
+func engineSeries(text []byte) string {
+	return strings.Join(regexp.MustCompile(`(?m)^vllm:.*$`).FindAllString(string(text), -1), "\n")
+}
+
+// background opens a stream and returns a function that waits for its end.
+func background(c client, ctx context.Context, body string) func() stream {
+	done := make(chan stream, 1)
+	go func() { done <- c.open(ctx, "/v1/chat/completions", body) }()
+	return func() stream { return <-done }
+}
+
+func TestWedgeLooksLikeARealOne(t *testing.T) {
+	cfg := sim.Config{Timing: exact}
+	bubble(t, cfg, func(t *testing.T, engine *sim.Engine, c client) {
+		running := background(c, t.Context(), chat("hi", 50))
+		after(100 * time.Millisecond)
+		engine.Fault(sim.Wedge)
+		after(50 * time.Millisecond)
+		before := engine.Metrics()
+		if got := metric(t, before, "vllm:num_requests_running"); got != 1 {
+			t.Errorf("running: got %v, want 1", got)
+		}
+		wedged := time.Now()
+
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if s := c.open(ctx, "/v1/chat/completions", chat("new", 5)); s.status != http.StatusOK ||
+			s.headers.Sub(s.begin) > 10*time.Millisecond || s.text != "" || s.err == nil {
+			t.Errorf("new stream: got status %d after %v, text %q, error %v; want 200 at once and silence", s.status, s.headers.Sub(s.begin), s.text, s.err)
+		}
+		whole, cancelWhole := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancelWhole()
+		if res, err := c.http.Do(c.request(whole, "POST", "/v1/completions", `{"prompt":"x"}`)); err == nil {
+			t.Errorf("new completion: got %s, want no answer", res.Status)
+		}
+		for _, path := range []string{"/health", "/ping", "/v1/models", "/version", "/load", "/metrics"} {
+			if status, _, err := c.read("GET", path, ""); status != http.StatusOK {
+				t.Errorf("GET %s: got %d, %v, want 200", path, status, err)
+			}
+		}
+		if status, _, _ := c.read("POST", "/v1/completions", `{"model":"nope","prompt":"x"}`); status != http.StatusNotFound {
+			t.Errorf("wrong model: got %d, want 404", status)
+		}
+		if got, want := engineSeries(engine.Metrics()), engineSeries(before); got != want {
+			t.Errorf("metrics moved from\n%s\nto\n%s", want, got)
+		}
+		engine.Clear()
+		s := running()
+		if !s.done || s.usage.Completion != 50 {
+			t.Errorf("after Clear: done %v, usage %+v, want the whole answer", s.done, s.usage)
+		}
+		longest := time.Duration(0)
+		for i, at := range s.times[1:] {
+			longest = max(longest, at.Sub(s.times[i]))
+		}
+		if silent := 25 * time.Second; longest < silent || time.Since(wedged) > silent+time.Second {
+			t.Errorf("the longest gap is %v, the end came %v after the wedge; want at least %v", longest, time.Since(wedged), silent)
+		}
+	})
+}
+
+func TestWedgeOfOneRankLeavesTheOther(t *testing.T) {
+	bubble(t, sim.Config{Timing: exact, DataParallelSize: 2}, func(t *testing.T, engine *sim.Engine, c client) {
+		first, second := background(c, t.Context(), chat("one", 50)), background(c, t.Context(), chat("two", 50))
+		after(100 * time.Millisecond)
+		rank := 1
+		if err := engine.Inject(sim.Injection{Kind: sim.Wedge, Rank: &rank, For: 10 * time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		a, b := first(), second()
+		early, late := min(a.times[49].Sub(begin), b.times[49].Sub(begin)), max(a.times[49].Sub(begin), b.times[49].Sub(begin))
+		if early > time.Second || late < 10*time.Second {
+			t.Errorf("streams ended after %v and %v, want one at once and one after the wedge", early, late)
+		}
+		for _, labels := range []string{`engine="0"`, `engine="1"`} {
+			if got := metric(t, engine.Metrics(), "vllm:generation_tokens_total", labels); got != 50 {
+				t.Errorf("tokens of %s: got %v, want 50", labels, got)
+			}
+		}
+	})
+}
+
+func TestRequestsThatHang(t *testing.T) {
+	for _, test := range []struct {
+		kind                       sim.Kind
+		headers                    bool
+		tokens                     int
+		running, waiting, deferred float64
+	}{
+		{kind: sim.HangHeaders},
+		{kind: sim.HangQueue, headers: true, waiting: 1, deferred: 1},
+		{kind: sim.HangPrefill, headers: true, running: 1},
+		{kind: sim.HangDecode, headers: true, tokens: 3, running: 1},
+	} {
+		t.Run(string(test.kind), func(t *testing.T) {
+			bubble(t, sim.Config{Timing: exact, MaxNumSeqs: 2}, func(t *testing.T, engine *sim.Engine, c client) {
+				engine.Fault(test.kind)
+				hanging := background(c, t.Context(), chat("hangs", 10))
+				after(200 * time.Millisecond)
+				if s := c.open(t.Context(), "/v1/chat/completions", chat("goes on", 5)); !s.done || s.usage.Completion != 5 {
+					t.Errorf("another request: done %v, usage %+v", s.done, s.usage)
+				}
+				text := engine.Metrics()
+				for name, want := range map[string]float64{"vllm:num_requests_running": test.running, "vllm:num_requests_waiting": test.waiting,
+					`vllm:num_requests_waiting_by_reason`: test.waiting} {
+					if got := metric(t, text, name); got != want {
+						t.Errorf("%s: got %v, want %v", name, got, want)
+					}
+				}
+				if got := metric(t, text, "vllm:num_requests_waiting_by_reason", `reason="deferred"`); got != test.deferred {
+					t.Errorf("deferred: got %v, want %v", got, test.deferred)
+				}
+				if got := metric(t, text, "vllm:generation_tokens_total"); got != float64(5+test.tokens) {
+					t.Errorf("tokens while it hangs: got %v, want %d", got, 5+test.tokens)
+				}
+				cleared := time.Now()
+				engine.Clear()
+				s := hanging()
+				if !s.done || s.usage.Completion != 10 || len(s.times) != 10 {
+					t.Fatalf("after Clear: done %v, usage %+v, %d contents; want all 10", s.done, s.usage, len(s.times))
+				}
+				if early := s.headers.Before(cleared); early != test.headers {
+					t.Errorf("headers before Clear: got %v, want %v", early, test.headers)
+				}
+				before := 0
+				for _, at := range s.times {
+					if at.Before(cleared) {
+						before++
+					}
+				}
+				if before != test.tokens {
+					t.Errorf("%d contents before Clear, want %d", before, test.tokens)
+				}
+			})
+		})
+	}
+}
+
+func TestHangEndsAfterItsTime(t *testing.T) {
+	for _, kind := range []sim.Kind{sim.HangHeaders, sim.HangQueue, sim.HangPrefill, sim.HangDecode} {
+		bubble(t, sim.Config{Timing: exact}, func(t *testing.T, engine *sim.Engine, c client) {
+			if err := engine.Inject(sim.Injection{Kind: kind, For: 40 * time.Second}); err != nil {
+				t.Fatal(err)
+			}
+			s := c.open(t.Context(), "/v1/chat/completions", chat("hangs", 10))
+			if took := time.Since(s.begin); !s.done || took < 40*time.Second || took > 41*time.Second {
+				t.Errorf("%s: done %v after %v, want 40 s and a little", kind, s.done, took)
+			}
+		})
+	}
+}
+
+func TestHangingClientThatLeavesFreesItsPlace(t *testing.T) {
+	for _, kind := range []sim.Kind{sim.HangHeaders, sim.HangQueue, sim.HangPrefill, sim.HangDecode} {
+		bubble(t, sim.Config{Timing: exact}, func(t *testing.T, engine *sim.Engine, c client) {
+			engine.Fault(kind)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			c.open(ctx, "/v1/chat/completions", chat("hangs", 10))
+			after(50 * time.Millisecond)
+			text := engine.Metrics()
+			if n := metric(t, text, "vllm:num_requests_running") + metric(t, text, "vllm:num_requests_waiting"); n != 0 || !engine.Idle() {
+				t.Errorf("%s: %v requests are left, idle: %v", kind, n, engine.Idle())
+			}
+		})
+	}
+}
+
+func TestDeathLooksLikeARealOne(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		bubble(t, sim.Config{Timing: exact, KeepAliveOnEngineDeath: kept}, func(t *testing.T, engine *sim.Engine, c client) {
+			open := background(c, t.Context(), chat("hi", 1000))
+			pending := make(chan string, 1)
+			go func() {
+				_, text, _ := c.read("POST", "/v1/completions", `{"prompt":"x","max_tokens":500,"ignore_eos":true}`)
+				pending <- text
+			}()
+			after(300 * time.Millisecond)
+			engine.Fault(sim.Dead)
+			after(10 * time.Millisecond)
+			if status, _, _ := c.read("GET", "/health", ""); status != http.StatusOK {
+				t.Errorf("/health after 10 ms: got %d, want 200: nobody knows yet", status)
+			}
+			after(140 * time.Millisecond)
+			if status, text, _ := c.read("GET", "/health", ""); status != http.StatusServiceUnavailable || text != "" {
+				t.Errorf("/health after 150 ms: got %d %q, want 503 and nothing", status, text)
+			}
+			if status, text, _ := c.read("POST", "/v1/chat/completions", chat("new", 5)); status != http.StatusInternalServerError || !strings.Contains(text, deadMessage) {
+				t.Errorf("new stream: got %d %s, want 500", status, text)
+			}
+			s := open()
+			if want := `{"error": {"message": "EngineCore encountered an issue. See stack trace (above) for the root cause.", "type": "InternalServerError", "param": null, "code": 500}}`; s.failure != want ||
+				!s.done || len(s.finish) > 0 || s.usage != nil || s.err != nil {
+				t.Errorf("open stream: got %+v", s)
+			}
+			if text := <-pending; !strings.Contains(text, deadMessage) {
+				t.Errorf("open completion: got %s", text)
+			}
+			after(time.Second)
+			status, _, err := c.read("GET", "/health", "")
+			if kept && status != http.StatusServiceUnavailable || !kept && err == nil {
+				t.Errorf("/health after a second: got %d, %v; kept alive: %v", status, err, kept)
+			}
+			if got := metric(t, engine.Metrics(), "vllm:num_requests_running"); got != 2 {
+				t.Errorf("running: got %v, want 2 for ever", got)
+			}
+			engine.Clear()
+			if s := c.open(t.Context(), "/v1/chat/completions", chat("again", 5)); !s.done {
+				t.Errorf("after Clear: got %+v", s)
+			}
+			if got := metric(t, engine.Metrics(), "vllm:generation_tokens_total"); got != 5 {
+				t.Errorf("tokens after the new start: got %v, want 5", got)
+			}
+		})
+	}
+}
+
+func TestStreamsThatEndBadly(t *testing.T) {
+	for _, test := range []struct {
+		kind  sim.Kind
+		check func(s stream) bool
+		whole func(status int, text string, err error) bool
+	}{
+		{sim.ErrorEvent, func(s stream) bool {
+			return s.done && strings.Contains(s.failure, `"code": 500`) && s.err == nil && len(s.times) == 4
+		}, func(status int, text string, _ error) bool {
+			return status == http.StatusInternalServerError && strings.Contains(text, `"InternalServerError"`)
+		}},
+		{sim.Truncate, func(s stream) bool { return s.wasCut() && !s.done && len(s.times) == 4 },
+			func(_ int, _ string, err error) bool { return err != nil }},
+		{sim.EndEarly, func(s stream) bool { return s.err == nil && !s.done && len(s.finish) == 0 && len(s.times) == 4 },
+			func(_ int, _ string, err error) bool { return err != nil }},
+		{sim.Reset, func(s stream) bool { return s.status == 0 && s.err != nil },
+			func(status int, _ string, err error) bool { return status == 0 && err != nil }},
+	} {
+		t.Run(string(test.kind), func(t *testing.T) {
+			bubble(t, sim.Config{Timing: exact}, func(t *testing.T, engine *sim.Engine, c client) {
+				if err := engine.Inject(sim.Injection{Kind: test.kind, Times: 2, AfterTokens: 4}); err != nil {
+					t.Fatal(err)
+				}
+				if s := c.open(t.Context(), "/v1/chat/completions", chat("hi", 10)); !test.check(s) {
+					t.Errorf("stream: got %+v", s)
+				}
+				body := strings.Replace(chat("hi", 10), `"stream":true,"stream_options":{"include_usage":true}`, `"n":1`, 1)
+				if status, text, err := c.read("POST", "/v1/chat/completions", body); !test.whole(status, text, err) {
+					t.Errorf("answer in one piece: got %d %s %v", status, text, err)
+				}
+				if s := c.open(t.Context(), "/v1/chat/completions", chat("hi", 10)); !s.done {
+					t.Errorf("the third request was not spared: %+v", s)
+				}
+				if !engine.Idle() {
+					t.Error("the engine is not idle")
+				}
+			})
+		})
+	}
+}
+
+func TestErrorsInTheEngineAreCounted(t *testing.T) {
+	bubble(t, sim.Config{}, func(t *testing.T, engine *sim.Engine, c client) {
+		engine.Fault(sim.ErrorEvent)
+		c.open(t.Context(), "/v1/chat/completions", chat("hi", 10))
+		if got := metric(t, engine.Metrics(), "vllm:request_success_total", `finished_reason="error"`); got != 1 {
+			t.Errorf("got %v, want 1", got)
+		}
+	})
+}
+
+func TestKeepAliveComments(t *testing.T) {
+	bubble(t, sim.Config{SSEKeepAlive: 2 * time.Second}, func(t *testing.T, engine *sim.Engine, c client) {
+		engine.Fault(sim.Wedge)
+		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+		defer cancel()
+		res, err := c.http.Do(c.request(ctx, "POST", "/v1/chat/completions", chat("hi", 5)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var got bytes.Buffer
+		got.ReadFrom(res.Body) // ends with the context
+		if want := strings.Repeat(": keep-alive\n\n", 3); got.String() != want {
+			t.Errorf("got %q, want %q", got.String(), want)
+		}
+	})
+}
