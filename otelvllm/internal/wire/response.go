@@ -200,12 +200,8 @@ func (r *ResponseReader) take() {
 	if r.refused {
 		return
 	}
-	if a.id.told {
-		f.ID = a.id.text
-	}
-	if a.model.told {
-		f.Model = a.model.text
-	}
+	r.rename(&f.ID, a.id)
+	r.rename(&f.Model, a.model)
 	f.Invalid += a.usage.addTo(&f.Usage) + a.timings.addTo(&f.Timings)
 	f.Done = f.Done || a.terminal
 	for _, c := range a.choices {
@@ -213,6 +209,14 @@ func (r *ResponseReader) take() {
 	}
 	if a.content && f.Streamed {
 		r.content()
+	}
+}
+
+// rename notes the answer's id or model. The last counts; where it changes, so does what known shapes stand for.
+func (r *ResponseReader) rename(to *string, w word) {
+	if w.told && *to != w.text {
+		*to = w.text
+		r.shapes.forget()
 	}
 }
 

@@ -88,3 +88,6 @@ func (s *shapes) learn(data []byte, start, end int) {
 	s.n = max(s.n, s.next+1)
 	s.next = (s.next + 1) % maxShapes
 }
+
+// forget drops all shapes.
+func (s *shapes) forget() { s.n, s.next, s.recent = 0, 0, 0 }
