@@ -94,7 +94,7 @@ var privateText = map[string]string{
 var (
 	sizeExceptions      = map[string]string{}
 	forbiddenExceptions = map[string]string{
-		"otelvllm/live.go:core.hook":                       "the function is the user's and runs as the request ends; its panic must not become the request's",
+		"otelvllm/hook.go:core.hook":                       "the function is the user's and runs as the request ends; its panic must not become the request's",
 		"otelvllm/middleware.go:Middleware":                "a nil handler is http.DefaultServeMux, as for http.Server",
 		"otelvllm/internal/httpwrap/serve.go:ServeContext": "a nil handler is http.DefaultServeMux, as for http.Server",
 	}
