@@ -59,6 +59,9 @@ func (e *Engine) serveChat(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = e.check(&req.params)
 	}
+	if err == nil && (req.TopLogprobs < 0 || req.TopLogprobs > maxLogprobs) {
+		err = errLogprobs("top_logprobs", req.TopLogprobs)
+	}
 	if err != nil {
 		writeError(w, err)
 		return

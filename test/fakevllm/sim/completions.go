@@ -63,6 +63,9 @@ func (e *Engine) serveCompletions(w http.ResponseWriter, r *http.Request) {
 	if err == nil && len(req.Prompt) == 0 {
 		err = errValue("prompt", "", "Either prompt or prompt_embeds must be provided and non-empty.")
 	}
+	if err == nil && req.Logprobs != nil && (*req.Logprobs < 0 || *req.Logprobs > maxLogprobs) {
+		err = errLogprobs("logprobs", *req.Logprobs)
+	}
 	if err != nil {
 		writeError(w, err)
 		return

@@ -27,6 +27,8 @@ func (e *Engine) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
+	case len(req.Input) == 0:
+		err = errValue("input", "[]", "The input cannot be empty.")
 	case req.Dimensions < 0 || req.Dimensions > e.cfg.EmbeddingDim:
 		n := strconv.Itoa(req.Dimensions)
 		err = errValue("dimensions", n, "dimensions must be between 1 and "+strconv.Itoa(e.cfg.EmbeddingDim)+", got "+n+".")

@@ -133,19 +133,37 @@ func (e *Engine) check(p *params) *apiError {
 	case p.MaxTokens != nil && *p.MaxTokens > e.cfg.MaxModelLen:
 		n := strconv.Itoa(*p.MaxTokens)
 		return errValue("max_tokens", n, fmt.Sprintf("max_tokens=%s cannot be greater than max_model_len=%d. Please request fewer output tokens.", n, e.cfg.MaxModelLen))
-	case p.N != nil && *p.N < 1:
+	case p.N != nil && (*p.N < 1 || *p.N > maxN):
 		n := strconv.Itoa(*p.N)
-		return errValue("n", n, "n must be at least 1, got "+n+".")
+		return errValue("n", n, fmt.Sprintf("n must be at least 1 and at most %d, got %s.", maxN, n))
+	case p.MaxTokens != nil && p.MinTokens > *p.MaxTokens:
+		n := strconv.Itoa(p.MinTokens)
+		return errValue("min_tokens", n, fmt.Sprintf("min_tokens must be less than or equal to max_tokens=%d, got %s.", *p.MaxTokens, n))
+	case p.PromptLogprobs != nil && (*p.PromptLogprobs < 0 || *p.PromptLogprobs > maxLogprobs):
+		return errLogprobs("prompt_logprobs", *p.PromptLogprobs)
 	case p.PromptLogprobs != nil && p.Stream:
 		return errValue("prompt_logprobs", "", "`prompt_logprobs` are not available when `stream=True`.")
 	}
 	return nil
 }
 
+// What vLLM allows without further flags: VLLM_MAX_N_SEQUENCES and --max-logprobs.
+const (
+	maxN        = 16384
+	maxLogprobs = 20
+)
+
+func errLogprobs(param string, n int) *apiError {
+	return errValue(param, strconv.Itoa(n), fmt.Sprintf("Requested %s of %d, which is not between 0 and %d.", param, n, maxLogprobs))
+}
+
 // room returns how many tokens the answer to a prompt may have; fallback is the endpoint's default, 0 for "all that fit".
 func (e *Engine) room(p *params, prompt, fallback int) (int, *apiError) {
 	limit := e.cfg.MaxModelLen
 	left := limit - prompt
+	if prompt == 0 {
+		return 0, &apiError{Message: "The decoder prompt cannot be empty", Type: "BadRequestError", Code: http.StatusBadRequest}
+	}
 	if left < 1 {
 		n := strconv.Itoa(limit + 1)
 		return 0, errValue("input_tokens", n, fmt.Sprintf("This model's maximum context length is %d tokens. However, your prompt contains at least %s input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt.", limit, n))

@@ -13,9 +13,12 @@ import (
 	"github.com/otelvllm/otelvllm-go/test/fakevllm/simtest"
 )
 
-// bubble runs a test against an engine in virtual time, and looks at the engine's books every 5 ms meanwhile.
+// bubble runs a test against an engine in virtual time, and looks at the engine's books every 15 ms meanwhile.
 func bubble(t *testing.T, cfg sim.Config, test func(t *testing.T, engine *sim.Engine, c client)) {
 	t.Helper()
+	if cfg.NumGPUBlocks == 0 {
+		cfg.NumGPUBlocks = 600 // fewer to count
+	}
 	synctest.Test(t, func(t *testing.T) {
 		engine, httpClient, stop := simtest.Pipe(cfg)
 		defer stop()
@@ -23,7 +26,7 @@ func bubble(t *testing.T, cfg sim.Config, test func(t *testing.T, engine *sim.En
 		audited := make(chan struct{})
 		go func() {
 			defer close(audited)
-			tick := time.NewTicker(5 * time.Millisecond)
+			tick := time.NewTicker(15 * time.Millisecond)
 			defer tick.Stop()
 			for ctx.Err() == nil {
 				if err := engine.CheckInvariants(); err != nil {
