@@ -112,18 +112,20 @@ func (r *Restorer) compact() {
 // safe returns up to where the caller may read when no event waits: to the end, unless the event that is coming in may
 // have to go or to wait.
 func (r *Restorer) safe() int {
-	a := &r.answer
+	a, e := &r.answer, &r.event
 	switch {
-	case r.line == lineNone && r.event.lines == 0:
+	case e.lines == 0:
 		return len(r.buf)
-	case r.event.lines > 1 || r.line == lineOther, r.event.lines == 1 && r.event.dataLines == 0:
-		return len(r.buf) // an event of ours has one line
-	case r.line == lineName, a.finishing():
-		return r.event.start
-	case a.position >= 0, a.failure.told, r.scan.state == notJSON:
+	case r.line == lineName && e.lines == 1:
+		return e.start
+	case e.lines > 1, e.dataLines == 0:
+		return len(r.buf) // an event of ours is one line
+	case a.finishing():
+		return e.start
+	case a.position >= 0, a.failure.told, r.scan.state == notJSON, e.start < r.ready:
 		return len(r.buf)
 	}
-	return r.event.start
+	return e.start
 }
 
 // next looks at the next bytes, at least one.
