@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"time"
 )
 
@@ -70,9 +69,7 @@ func compare(ctx context.Context, s suite, source string, watch bool) (same bool
 	if err != nil {
 		return false, err
 	}
-	again := func(test string) (steady bool, err error) {
-		return s.steady(ctx, oursOverlay, filepath.Join(folder, "again"), test)
-	}
+	again := func(test string) (steady bool, err error) { return s.steady(ctx, oursOverlay, test) }
 	r, err := judge(bare, ours, again)
 	if err != nil {
 		return false, err

@@ -9,6 +9,9 @@ import (
 // WatchBody returns rc watched by o. The result has io.WriterTo where rc has it, and io.Writer and
 // CloseWrite, which the body of an answer 101 Switching Protocols has; what is written is not
 // watched. A nil rc and http.NoBody come back as they are, as does any rc if o is nil.
+//
+// The body of an outgoing request with GetBody is better read from what GetBody returns: net/http
+// sends a body that it knows to be in memory together with the header, in one write.
 func WatchBody(rc io.ReadCloser, o BodyObserver) io.ReadCloser {
 	if rc == nil || rc == http.NoBody || o == nil {
 		return rc
