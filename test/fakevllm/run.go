@@ -83,6 +83,12 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	case f.NArg() > 0:
 		fmt.Fprintf(errs, "fakevllm: unexpected word %q\n", f.Arg(0))
 		return 2
+	case cfg.LoadStatus != 0 && (cfg.LoadStatus < 400 || cfg.LoadStatus > 599):
+		fmt.Fprintf(errs, "fakevllm: -load-status %d: give 0 or a status between 400 and 599\n", cfg.LoadStatus)
+		return 2
+	case o.names == "":
+		fmt.Fprintln(errs, "fakevllm: -served-model-name is empty: give at least one name")
+		return 2
 	}
 	names := strings.Split(o.names, ",")
 	cfg.Model, cfg.Aliases = names[0], names[1:]

@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
 )
@@ -47,7 +49,11 @@ type answer struct {
 // ask lets an engine answer a request without a connection.
 func ask(t *testing.T, h http.Handler, path, body string) (status int, text string) {
 	t.Helper()
-	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
+	return askContext(t.Context(), h, path, body)
+}
+
+func askContext(ctx context.Context, h http.Handler, path, body string) (status int, text string) {
+	req := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(body))
 	req.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, req)
@@ -242,8 +248,12 @@ func FuzzBodies(f *testing.F) {
 	f.Fuzz(func(t *testing.T, endpoint uint8, body string) {
 		paths := []string{"/v1/chat/completions", "/v1/completions", "/v1/embeddings"}
 		engine := sim.New(sim.Config{Timing: quick, MaxModelLen: 64, ReasoningParser: "any", PerRequestMetrics: true})
-		status, text := ask(t, engine, paths[int(endpoint)%len(paths)], body)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		status, text := askContext(ctx, engine, paths[int(endpoint)%len(paths)], body)
 		switch {
+		case ctx.Err() != nil:
+			t.Errorf("no end after 10 s, but %d and %d bytes", status, len(text))
 		case status != http.StatusOK && status != http.StatusBadRequest && status != http.StatusNotFound:
 			t.Errorf("got %d %s", status, text)
 		case strings.HasPrefix(text, "data: "):

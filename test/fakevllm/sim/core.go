@@ -200,10 +200,20 @@ func (c *core) advance(s *sequence, n int) bool {
 
 // remove takes a sequence out of wherever it is, and gives its blocks back.
 func (c *core) remove(s *sequence) {
-	is := func(other *sequence) bool { return other == s }
-	for _, list := range []*[]*sequence{&c.inbox, &c.deferred, &c.waiting, &c.running} {
-		*list = slices.DeleteFunc(*list, is)
+	var list *[]*sequence
+	switch s.state {
+	case stateNew:
+		list = &c.inbox
+	case stateDeferred:
+		list = &c.deferred
+	case stateWaiting:
+		list = &c.waiting
+	case stateRunning:
+		list = &c.running
+	case stateDone:
+		return
 	}
+	*list = slices.DeleteFunc(*list, func(other *sequence) bool { return other == s })
 	c.free(s)
 	s.state = stateDone
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
@@ -34,14 +35,14 @@ func Pipe(cfg sim.Config) (engine *sim.Engine, client *http.Client, stop func())
 
 // PipeHandler is Pipe for any handler, such as one in front of an engine.
 func PipeHandler(h http.Handler) (client *http.Client, stop func()) {
-	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	l := NewListener()
 	server := &http.Server{Handler: h}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		server.Serve(l) // its error says that the server was closed
 	}()
-	transport := &http.Transport{DialContext: l.dial, DisableCompression: true}
+	transport := &http.Transport{DialContext: l.Dial, DisableCompression: true}
 	return &http.Client{Transport: transport}, func() {
 		transport.CloseIdleConnections()
 		server.Close()
@@ -49,14 +50,21 @@ func PipeHandler(h http.Handler) (client *http.Client, stop func()) {
 	}
 }
 
-// pipeListener accepts what its own dial connects.
-type pipeListener struct {
+// Listener accepts the connections that its own Dial makes, in memory.
+type Listener struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+// NewListener returns an open listener.
+func NewListener() *Listener {
+	return &Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// Dial connects to the listener, whatever the network and the address. Once the listener is closed it fails as a port
+// does that refuses.
+func (l *Listener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
 	case l.conns <- server:
@@ -66,10 +74,11 @@ func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) 
 	}
 	client.Close()
 	server.Close()
-	return nil, net.ErrClosed
+	return nil, &net.OpError{Op: "dial", Net: "pipe", Addr: l.Addr(), Err: syscall.ECONNREFUSED}
 }
 
-func (l *pipeListener) Accept() (net.Conn, error) {
+// Accept waits for a connection.
+func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
 		return c, nil
@@ -78,7 +87,8 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *pipeListener) Close() error {
+// Close refuses further connections.
+func (l *Listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil
 }
@@ -88,4 +98,5 @@ type pipeAddr struct{}
 func (pipeAddr) Network() string { return "pipe" }
 func (pipeAddr) String() string  { return "pipe" }
 
-func (l *pipeListener) Addr() net.Addr { return pipeAddr{} }
+// Addr names no real address.
+func (l *Listener) Addr() net.Addr { return pipeAddr{} }
