@@ -11,7 +11,8 @@ type answer struct {
 	choices   []choice // of this text, at most maxChoices
 	choice    choice   // the one being read
 	position  int64    // its place in the array; -1 before the first
-	noChoices bool     // the array is there and empty
+	lists     int      // how many arrays of choices there are
+	noChoices bool     // the last of them is empty
 	usageTold bool     // there is a usage object
 
 	content bool // there is text, or a piece of a tool call, or sound
@@ -154,6 +155,7 @@ func (a *answer) readChoices(v *visit) {
 	}
 	a.choices, a.choice, a.position, a.noChoices = a.choices[:0], choice{}, -1, false
 	a.content, a.varying = false, 0
+	a.lists++
 }
 
 func (a *answer) readChoice(v *visit) {

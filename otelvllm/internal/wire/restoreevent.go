@@ -16,7 +16,7 @@ func (r *Restorer) endEvent() {
 		return // a comment, which changes nothing
 	}
 	a := &r.answer
-	read := r.event.lines == 1 && r.scan.whole()
+	read := r.event.lines == 1 && r.scan.whole() && a.lists < 2 // of two, the first may have gone out when the second comes
 	switch {
 	case !read, a.failed(false) != nil:
 		r.release()
