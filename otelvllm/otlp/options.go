@@ -1,0 +1,80 @@
+package otlp
+
+import (
+	"go.opentelemetry.io/otel/attribute"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// DefaultQueueBytes bounds each of the two queues, spans and log records, by the estimated size of what
+// waits in it once encoded. At 1 KiB a span it holds about 32,000 spans.
+const DefaultQueueBytes = 32 << 20
+
+// Option changes what [Setup] makes.
+type Option func(*config)
+
+type config struct {
+	serviceName    string
+	serviceVersion string
+	attributes     []attribute.KeyValue
+	processors     []sdktrace.SpanProcessor
+	readers        []sdkmetric.Reader
+	withoutGlobals bool
+	handle         func(error)
+	queueBytes     int
+}
+
+// WithServiceName sets service.name. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win over it, so that
+// who runs the program has the last word. Without any of them the SDK's unknown_service:<program> is used.
+func WithServiceName(name string) Option {
+	return func(c *config) { c.serviceName = name }
+}
+
+// WithServiceVersion sets service.version. OTEL_RESOURCE_ATTRIBUTES wins over it.
+func WithServiceVersion(version string) Option {
+	return func(c *config) { c.serviceVersion = version }
+}
+
+// WithResource adds attributes to the resource of all signals. OTEL_RESOURCE_ATTRIBUTES wins over them.
+func WithResource(attrs ...attribute.KeyValue) Option {
+	return func(c *config) { c.attributes = append(c.attributes, attrs...) }
+}
+
+// WithSpanProcessor adds a processor that sees every span, beside the export. [Telemetry.Shutdown] shuts
+// it down. A nil processor is ignored.
+func WithSpanProcessor(p sdktrace.SpanProcessor) Option {
+	return func(c *config) {
+		if p != nil {
+			c.processors = append(c.processors, p)
+		}
+	}
+}
+
+// WithMetricReader adds a reader of all metrics, beside the export. [Telemetry.Shutdown] shuts it down.
+// A nil reader is ignored.
+func WithMetricReader(r sdkmetric.Reader) Option {
+	return func(c *config) {
+		if r != nil {
+			c.readers = append(c.readers, r)
+		}
+	}
+}
+
+// WithoutGlobals leaves the global providers, propagator and error handler of the process as they are.
+// Without it Setup sets them to its own.
+func WithoutGlobals() Option {
+	return func(c *config) { c.withoutGlobals = true }
+}
+
+// WithErrorHandler sets who hears of export failures. Without it they go to the error handler of the
+// process (otel.Handle), which writes them to standard error. Either way one cause is reported at most
+// once in ten seconds. The handler may be called from any goroutine.
+func WithErrorHandler(handle func(error)) Option {
+	return func(c *config) { c.handle = handle }
+}
+
+// WithQueueBytes bounds the queue of spans and the queue of log records, each, to n bytes of estimated
+// encoded size. Zero or less means [DefaultQueueBytes].
+func WithQueueBytes(n int) Option {
+	return func(c *config) { c.queueBytes = n }
+}
