@@ -4,10 +4,20 @@
 //	go run ./test/fakevllm -port 8000
 //
 // Its flags are named after those of vLLM where vLLM has such a flag. Besides vLLM's endpoints it has /fake/fault, which
-// lets faults happen:
+// lets faults happen and ends them:
 //
-//	curl -X POST   http://127.0.0.1:8000/fake/fault -d '{"kind":"wedge"}'
+//	curl http://127.0.0.1:8000/fake/fault -d '{"kind":"wedge"}'
+//	curl http://127.0.0.1:8000/fake/fault -d '{"kind":"wedge","rank":1,"for":"45s"}'
+//	curl http://127.0.0.1:8000/fake/fault -d '{"kind":"hang-decode","times":2,"after_tokens":10,"for":"1m"}'
 //	curl -X DELETE http://127.0.0.1:8000/fake/fault
+//
+// Faults of the engine last until DELETE, or as long as "for" says: wedge, wedge-api, dead, loading, slow ("factor"),
+// pause, sleep, busy. Faults of requests strike the next "times" requests: hang-headers, hang-queue, hang-prefill,
+// hang-decode, error-event, truncate, end-early, reset. Package sim says what each looks like. A dead engine refuses
+// connections, to /fake/fault too, so give "for" with it, or open a second port with -control.
+//
+// With -allow-request-faults a request chooses its own fault, by the header X-Fake-Fault: hang-decode; after=5; for=30s
+// or by [fault:hang-decode; after=5; for=30s] in its prompt.
 package main
 
 import (

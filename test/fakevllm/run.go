@@ -53,7 +53,7 @@ func flags(cfg *sim.Config, o *options, errs io.Writer) *flag.FlagSet {
 	f.StringVar(&cfg.ToolCallParser, "tool-call-parser", "", "`name` of the tool parser; with one its counter is in /metrics")
 	f.StringVar(&cfg.ReasoningParser, "reasoning-parser", "", "`name` of the reasoning parser; with one the model thinks first")
 	f.IntVar(&cfg.StreamInterval, "stream-interval", 1, "`tokens` in a chunk")
-	f.DurationVar(&cfg.SSEKeepAlive, "sse-keep-alive-interval", 0, "silence after which a stream gets a comment; 0: none")
+	f.Var((*seconds)(&cfg.SSEKeepAlive), "sse-keep-alive-interval", "silence in `seconds` after which a stream gets a comment; 0: none (default 0)")
 	f.Uint64Var(&cfg.Seed, "seed", 0, "`number` that fixes words, ids and jitter")
 	f.DurationVar(&cfg.Timing.Step, "step", 8*time.Millisecond, "least `duration` of a step")
 	f.DurationVar(&cfg.Timing.PerSeq, "per-seq", 100*time.Microsecond, "`duration` that each sequence adds to a step")
@@ -63,10 +63,29 @@ func flags(cfg *sim.Config, o *options, errs io.Writer) *flag.FlagSet {
 	f.IntVar(&cfg.LoadStatus, "load-status", 0, "`status` to answer with while the model loads, such as 503; 0: refuse")
 	f.BoolVar(&cfg.AllowRequestFaults, "allow-request-faults", false, "let requests choose their fault by "+sim.RequestFault)
 	f.Usage = func() {
-		fmt.Fprint(errs, "usage: fakevllm [flags]\n\nA simulated vLLM server. POST {\"kind\":\"wedge\"} to /fake/fault to let it hang, DELETE to let it go on.\n\n")
+		fmt.Fprint(errs, "usage: fakevllm [flags]\n\nA simulated vLLM server. POST {\"kind\":\"wedge\"} to /fake/fault to let it hang, DELETE to let it go on,\n"+
+			"GET to see what else there is. VLLM_SERVER_DEV_MODE=1 opens /sleep, /pause and their like;\n"+
+			"VLLM_KEEP_ALIVE_ON_ENGINE_DEATH=1 keeps the server up when the engine is dead.\n\n")
 		f.PrintDefaults()
 	}
 	return f
+}
+
+// seconds is a duration that may also be a plain number of seconds, as in vLLM's flags.
+type seconds time.Duration
+
+func (s *seconds) String() string { return time.Duration(*s).String() }
+
+func (s *seconds) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if n, number := strconv.ParseFloat(text, 64); number == nil {
+		d, err = time.Duration(n*float64(time.Second)), nil
+	}
+	if err != nil || d < 0 {
+		return errors.New("give a number of seconds, or a duration such as 500ms")
+	}
+	*s = seconds(d)
+	return nil
 }
 
 // run is the program: it returns the exit status.

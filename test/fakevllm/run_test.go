@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestWrongFlagsEndWithStatus2AndSayWhy(t *testing.T) {
@@ -22,6 +23,7 @@ func TestWrongFlagsEndWithStatus2AndSayWhy(t *testing.T) {
 		{[]string{"-nope"}, "-nope"},
 		{[]string{"-port", "many"}, "port"},
 		{[]string{"word"}, "word"},
+		{[]string{"-sse-keep-alive-interval", "-2"}, "sse-keep-alive-interval"},
 		{[]string{"-load-status", "7"}, "load-status"},
 		{[]string{"-served-model-name", ""}, "served-model-name"},
 	} {
@@ -125,6 +127,15 @@ func TestSignalEndsTheProcessWithStatus0(t *testing.T) {
 		}
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("%v: got %v, want status 0", signal, err)
+		}
+	}
+}
+
+func TestKeepAliveIntervalTakesPlainSeconds(t *testing.T) {
+	for text, want := range map[string]time.Duration{"2": 2 * time.Second, "0.5": 500 * time.Millisecond, "250ms": 250 * time.Millisecond} {
+		var got seconds
+		if err := got.Set(text); err != nil || time.Duration(got) != want {
+			t.Errorf("%s: got %v, %v, want %v", text, got, err, want)
 		}
 	}
 }

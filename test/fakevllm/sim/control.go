@@ -21,10 +21,13 @@ type wireFault struct {
 //	{"kind":"wedge","for":"30s"}
 //	{"kind":"hang-decode","times":2,"after_tokens":10}
 //
-// whose fields are those of Injection, and DELETE is Clear.
+// whose fields are those of Injection. DELETE is Clear, and GET lists the kinds of faults.
 func (e *Engine) Control() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {
+		case http.MethodGet:
+			writeJSON(w, http.StatusOK, map[string][]Kind{"engine": engineKinds, "requests": requestKinds})
+			return
 		case http.MethodDelete:
 			e.Clear()
 		case http.MethodPost:
@@ -49,8 +52,8 @@ func (e *Engine) Control() http.Handler {
 				return
 			}
 		default:
-			w.Header().Set("Allow", "DELETE, POST")
-			http.Error(w, "POST a fault or DELETE all faults", http.StatusMethodNotAllowed)
+			w.Header().Set("Allow", "DELETE, GET, POST")
+			http.Error(w, "POST a fault, DELETE all faults, or GET their kinds", http.StatusMethodNotAllowed)
 			return
 		}
 		w.WriteHeader(http.StatusNoContent)

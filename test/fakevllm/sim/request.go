@@ -95,7 +95,7 @@ func errJSON(err error, n int) *apiError {
 	case errors.As(err, &wrong):
 		loc, want := "body", wrong.Type.String()
 		if wrong.Field != "" {
-			loc += "." + wrong.Field
+			loc += "." + strings.TrimPrefix(wrong.Field, "params.") // embedded, which the caller does not see
 		}
 		return errInvalid(loc, fmt.Sprintf("{'type': '%s_type', 'loc': '%s', 'msg': 'Input should be a valid %s', 'input': %s}", want, loc, want, wrong.Value))
 	}

@@ -86,6 +86,31 @@ func TestPrefillTakesLongerForALongerPrompt(t *testing.T) {
 	})
 }
 
+func TestLongPrefillMovesTheCacheAndNoCounterOfTokens(t *testing.T) {
+	bubble(t, sim.Config{Timing: exact, MaxNumBatchedTokens: 100}, func(t *testing.T, engine *sim.Engine, c client) {
+		open := background(c, t.Context(), chat(strings.Repeat("abcd", 1000), 1)) // eleven steps of 21 ms
+		last := 0.0
+		for range 4 {
+			after(45 * time.Millisecond)
+			text := engine.Metrics()
+			if usage := metric(t, text, "vllm:kv_cache_usage_perc"); usage <= last {
+				t.Errorf("cache usage went from %v to %v, want it to grow", last, usage)
+			} else {
+				last = usage
+			}
+			for _, name := range []string{"vllm:iteration_tokens_total_count", "vllm:prompt_tokens_total"} {
+				if got := metric(t, text, name); got != 0 {
+					t.Errorf("%s: got %v, want 0", name, got)
+				}
+			}
+		}
+		open()
+		if got := metric(t, engine.Metrics(), "vllm:prompt_tokens_total"); got != 1005 {
+			t.Errorf("prompt tokens: got %v, want 1005 at once", got)
+		}
+	})
+}
+
 func TestPrefixThatWasSeenBeforeIsNotComputedAgain(t *testing.T) {
 	content := strings.Repeat("abcd", 155) // 160 tokens with the template: 10 blocks, the last of which ends differently
 	body := strings.Replace(chat(content, 1), `"stream":true`, `"stream":true,"seed":1`, 1)

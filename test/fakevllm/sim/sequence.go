@@ -68,7 +68,8 @@ type sequence struct {
 	fault   *Injection // what is to happen to it, nil for nothing
 	stopped bool       // holds its place in the batch and its blocks, and gets nothing computed
 
-	out delta // what the handler has not taken yet
+	out    delta // what the handler has not taken yet
+	hidden bool  // it may not have it yet, because the span is being made
 }
 
 // limits are the request's wishes about the length of an answer.

@@ -142,7 +142,8 @@ func TestControlInjectsAndClears(t *testing.T) {
 			{"POST", `{"kind":"wedge","rank":3}`, 400},
 			{"POST", `{"kind":"wedge","unknown":1}`, 400},
 			{"POST", `nonsense`, 400},
-			{"GET", "", 405},
+			{"PUT", "", 405},
+			{"GET", "", 200},
 			{"POST", `{"kind":"hang-decode","times":1,"after_tokens":2}`, 204},
 		} {
 			if status, text, err := operator.read(test.method, "/", test.body); status != test.status {

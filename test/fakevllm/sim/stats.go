@@ -87,10 +87,3 @@ func (h *histogram) observe(v float64) {
 }
 
 func (h *histogram) seconds(d time.Duration) { h.observe(d.Seconds()) }
-
-func (h *histogram) count() (n float64) {
-	for _, c := range h.counts {
-		n += c
-	}
-	return n
-}

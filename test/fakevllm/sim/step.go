@@ -17,10 +17,13 @@ func (e *Engine) endStep(c *core, batch []scheduled, life int) {
 	spans := c.book(batch, time.Now())
 	if len(spans) > 0 { // before the client can see the end, so that who waits for it finds the span
 		e.mu.Unlock()
-		for _, s := range spans {
-			s.emit()
+		for _, r := range spans {
+			r.emit()
 		}
 		e.mu.Lock()
+		for _, r := range spans {
+			r.seq.hidden = false
+		}
 	}
 	for _, b := range batch {
 		b.seq.job.wake(b.seq)
@@ -39,6 +42,7 @@ func (c *core) book(batch []scheduled, now time.Time) (spans []spanRecord) {
 		outputs++
 		tokens += c.output(s, now)
 		if record, ended := c.progress(s, now); ended && c.engine.tracer != nil {
+			s.hidden = true
 			spans = append(spans, record)
 		}
 	}
@@ -168,7 +172,7 @@ func (e *Engine) take(j *job) (deltas []delta) {
 	for _, s := range j.seqs {
 		last := s.out.finish != "" || s.out.err != nil || s.out.cut != ""
 		early := s.out.total > 1 && len(s.out.tokens) < e.cfg.StreamInterval
-		if s.out.empty() || early && !last {
+		if s.out.empty() || s.hidden || early && !last {
 			continue
 		}
 		d := s.out
