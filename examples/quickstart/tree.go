@@ -133,7 +133,7 @@ func took(s sdktrace.ReadOnlySpan) string {
 // note is what stands behind a span: tokens and outcome of the request, cause of a stall.
 func note(s sdktrace.ReadOnlySpan) string {
 	var notes []string
-	add := func(format, key string) {
+	add := func(format string, key attribute.Key) {
 		if v := text(s, key); v != "" {
 			notes = append(notes, fmt.Sprintf(format, v))
 		}
