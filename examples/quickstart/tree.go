@@ -109,7 +109,7 @@ func draw(spans []sdktrace.ReadOnlySpan) string {
 				branch, below = "", ""
 			}
 			name := "   " + indent + branch + s.Name()
-			line := fmt.Sprintf("%-*s %-9s %9s  %s", 34+len(name)-len([]rune(name)), name, strings.ToUpper(s.SpanKind().String()), took(s), note(s))
+			line := fmt.Sprintf("%-34s %-9s %9s  %s", name, strings.ToUpper(s.SpanKind().String()), took(s), note(s))
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 			walk(s.SpanContext().SpanID(), false, indent+below)
 		}
