@@ -90,8 +90,10 @@ func (s *seconds) Set(text string) error {
 
 // run is the program: it returns the exit status.
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
-	cfg := sim.Config{DevMode: os.Getenv("VLLM_SERVER_DEV_MODE") == "1",
-		KeepAliveOnEngineDeath: os.Getenv("VLLM_KEEP_ALIVE_ON_ENGINE_DEATH") == "1"}
+	cfg := sim.Config{
+		DevMode:                os.Getenv("VLLM_SERVER_DEV_MODE") == "1",
+		KeepAliveOnEngineDeath: os.Getenv("VLLM_KEEP_ALIVE_ON_ENGINE_DEATH") == "1",
+	}
 	var o options
 	f := flags(&cfg, &o, errs)
 	switch err := f.Parse(args); {

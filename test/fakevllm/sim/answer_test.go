@@ -239,8 +239,10 @@ func TestEmbeddingsAreUnitVectorsAndTheSameInBothEncodings(t *testing.T) {
 }
 
 func FuzzBodies(f *testing.F) {
-	for _, seed := range []string{`{"messages":[{"role":"user","content":"hi"}],"stream":true}`, `{"prompt":[[1,2],[3]],"n":3,"logprobs":2,"echo":true}`,
-		`{"input":["a",""]}`, `{"prompt":[],"stop":"","min_tokens":-1,"seed":-5}`, `{"messages":[],"tools":[{}],"tool_choice":{},"response_format":{"type":"json_schema"}}`} {
+	for _, seed := range []string{
+		`{"messages":[{"role":"user","content":"hi"}],"stream":true}`, `{"prompt":[[1,2],[3]],"n":3,"logprobs":2,"echo":true}`,
+		`{"input":["a",""]}`, `{"prompt":[],"stop":"","min_tokens":-1,"seed":-5}`, `{"messages":[],"tools":[{}],"tool_choice":{},"response_format":{"type":"json_schema"}}`,
+	} {
 		for endpoint := range 3 {
 			f.Add(uint8(endpoint), seed)
 		}

@@ -80,8 +80,10 @@ func (e *Engine) serveChat(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	j := e.newJob(r, "chatcmpl-", req.RequestID)
-	limits := limits{maxTokens: room, minTokens: req.MinTokens, stop: req.Stop, logprobs: -1, temperature: req.Temperature,
-		topP: req.TopP, noCacheRead: req.Echo || req.PromptLogprobs != nil}
+	limits := limits{
+		maxTokens: room, minTokens: req.MinTokens, stop: req.Stop, logprobs: -1, temperature: req.Temperature,
+		topP: req.TopP, noCacheRead: req.Echo || req.PromptLogprobs != nil,
+	}
 	if req.Logprobs {
 		limits.logprobs = req.TopLogprobs
 	}
@@ -134,8 +136,10 @@ type chatDelta struct {
 func (a *chatAnswer) options() streamOptions { return a.engine.streamOptions(&a.req.params) }
 
 func (a *chatAnswer) chunk(choice chunkChoice, u *usage) *chatChunk {
-	return &chatChunk{ID: a.job.id, Object: "chat.completion.chunk", Created: a.created, Model: a.engine.cfg.Model,
-		Choices: []chunkChoice{choice}, Usage: u}
+	return &chatChunk{
+		ID: a.job.id, Object: "chat.completion.chunk", Created: a.created, Model: a.engine.cfg.Model,
+		Choices: []chunkChoice{choice}, Usage: u,
+	}
 }
 
 // roles are the first chunks, one for each choice, sent with the first token of any.

@@ -41,9 +41,11 @@ type wholeMessage struct {
 }
 
 func (a *chatAnswer) whole(parts []delta) any {
-	w := chatWhole{ID: a.job.id, Object: "chat.completion", Created: a.created, Model: a.engine.cfg.Model,
+	w := chatWhole{
+		ID: a.job.id, Object: "chat.completion", Created: a.created, Model: a.engine.cfg.Model,
 		Fingerprint: a.engine.fingerprint, Usage: a.engine.fullUsage(a.job.tally(), true),
-		Metrics: a.engine.timings(a.job, false)}
+		Metrics: a.engine.timings(a.job, false),
+	}
 	for _, d := range parts {
 		c := wholeChoice{Index: d.seq.index, Logprobs: a.logprobs(d), FinishReason: a.reason(d), StopReason: stopReason(d)}
 		c.Message = wholeMessage{Role: "assistant", Content: encode(d.text)}

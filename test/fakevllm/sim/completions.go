@@ -78,8 +78,10 @@ func (e *Engine) serveCompletions(w http.ResponseWriter, r *http.Request) {
 			writeError(w, err)
 			return
 		}
-		limits := limits{maxTokens: room, minTokens: req.MinTokens, stop: req.Stop, logprobs: -1, topP: req.TopP,
-			temperature: req.Temperature, noCacheRead: req.PromptLogprobs != nil || req.Echo && req.Logprobs != nil}
+		limits := limits{
+			maxTokens: room, minTokens: req.MinTokens, stop: req.Stop, logprobs: -1, topP: req.TopP,
+			temperature: req.Temperature, noCacheRead: req.PromptLogprobs != nil || req.Echo && req.Logprobs != nil,
+		}
 		if req.Logprobs != nil {
 			limits.logprobs = *req.Logprobs
 		}
@@ -88,8 +90,10 @@ func (e *Engine) serveCompletions(w http.ResponseWriter, r *http.Request) {
 	for i, s := range j.seqs {
 		s.id = j.id + "-" + strconv.Itoa(i/req.choices())
 	}
-	e.run(w, r, j, req.Stream, &completionAnswer{engine: e, job: j, req: &req, created: time.Now().Unix(),
-		offsets: map[*sequence]int{}})
+	e.run(w, r, j, req.Stream, &completionAnswer{
+		engine: e, job: j, req: &req, created: time.Now().Unix(),
+		offsets: map[*sequence]int{},
+	})
 }
 
 type completionAnswer struct {
@@ -225,13 +229,17 @@ func (a *completionAnswer) last() []any {
 }
 
 func (a *completionAnswer) whole(parts []delta) any {
-	w := textWhole{ID: a.job.id, Object: "text_completion", Created: a.created, Model: a.engine.cfg.Model,
+	w := textWhole{
+		ID: a.job.id, Object: "text_completion", Created: a.created, Model: a.engine.cfg.Model,
 		Fingerprint: a.engine.fingerprint, Usage: a.engine.fullUsage(a.job.tally(), false),
-		Metrics: a.engine.timings(a.job, false)}
+		Metrics: a.engine.timings(a.job, false),
+	}
 	for _, d := range parts {
 		echo := a.echoed(d.seq)
-		c := textChoice{Index: d.seq.index, Text: echo + d.text, Logprobs: a.logprobs(d, 0, echo), FinishReason: d.finish,
-			StopReason: stopReason(d)}
+		c := textChoice{
+			Index: d.seq.index, Text: echo + d.text, Logprobs: a.logprobs(d, 0, echo), FinishReason: d.finish,
+			StopReason: stopReason(d),
+		}
 		switch k := a.req.PromptLogprobs; {
 		case k != nil:
 			c.PromptLogprobs = encode(promptLogprobs(d.seq.prompt, *k))

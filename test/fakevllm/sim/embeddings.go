@@ -76,8 +76,10 @@ type embedding struct {
 func (a *embeddingsAnswer) whole([]delta) any {
 	u := a.job.tally().usage()
 	u.PromptDetails, u.CompletionDetails = null, null
-	w := &embeddingsWhole{ID: a.job.id, Object: "list", Created: a.created, Model: a.engine.cfg.Model, Usage: &u,
-		Data: []embedding{}}
+	w := &embeddingsWhole{
+		ID: a.job.id, Object: "list", Created: a.created, Model: a.engine.cfg.Model, Usage: &u,
+		Data: []embedding{},
+	}
 	for _, s := range a.job.seqs {
 		v := a.engine.vector(s.prompt, a.req.Dimensions)
 		item := embedding{Index: s.index, Object: "embedding", Embedding: encode(v)}

@@ -54,8 +54,10 @@ const (
 	Reset Kind = "reset"
 )
 
-var engineKinds = []Kind{Wedge, WedgeAPI, Dead, Loading, Slow, Pause, Sleep, Busy}
-var requestKinds = []Kind{HangHeaders, HangQueue, HangPrefill, HangDecode, ErrorEvent, Truncate, EndEarly, Reset}
+var (
+	engineKinds  = []Kind{Wedge, WedgeAPI, Dead, Loading, Slow, Pause, Sleep, Busy}
+	requestKinds = []Kind{HangHeaders, HangQueue, HangPrefill, HangDecode, ErrorEvent, Truncate, EndEarly, Reset}
+)
 
 // Injection is a fault with its particulars.
 type Injection struct {

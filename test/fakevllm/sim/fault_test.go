@@ -13,7 +13,7 @@ import (
 const deadMessage = "EngineCore encountered an issue."
 
 // background opens a stream and returns a function that waits for its end.
-func background(c client, ctx context.Context, body string) func() stream {
+func background(ctx context.Context, c client, body string) func() stream {
 	done := make(chan stream, 1)
 	go func() { done <- c.open(ctx, "/v1/chat/completions", body) }()
 	return func() stream { return <-done }
@@ -34,14 +34,16 @@ func TestRequestsThatHang(t *testing.T) {
 		t.Run(string(test.kind), func(t *testing.T) {
 			bubble(t, sim.Config{Timing: exact, MaxNumSeqs: 2}, func(t *testing.T, engine *sim.Engine, c client) {
 				engine.Fault(test.kind)
-				hanging := background(c, t.Context(), chat("hangs", 10))
+				hanging := background(t.Context(), c, chat("hangs", 10))
 				after(200 * time.Millisecond)
 				if s := c.open(t.Context(), "/v1/chat/completions", chat("goes on", 5)); !s.done || s.usage.Completion != 5 {
 					t.Errorf("another request: done %v, usage %+v", s.done, s.usage)
 				}
 				text := engine.Metrics()
-				for name, want := range map[string]float64{"vllm:num_requests_running": test.running, "vllm:num_requests_waiting": test.waiting,
-					`vllm:num_requests_waiting_by_reason`: test.waiting} {
+				for name, want := range map[string]float64{
+					"vllm:num_requests_running": test.running, "vllm:num_requests_waiting": test.waiting,
+					`vllm:num_requests_waiting_by_reason`: test.waiting,
+				} {
 					if got := metric(t, text, name); got != want {
 						t.Errorf("%s: got %v, want %v", name, got, want)
 					}
@@ -108,7 +110,7 @@ func TestHangingClientThatLeavesFreesItsPlace(t *testing.T) {
 func TestDeathLooksLikeARealOne(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		bubble(t, sim.Config{Timing: exact, KeepAliveOnEngineDeath: kept}, func(t *testing.T, engine *sim.Engine, c client) {
-			open := background(c, t.Context(), chat("hi", 1000))
+			open := background(t.Context(), c, chat("hi", 1000))
 			pending := make(chan string, 1)
 			go func() {
 				_, text, _ := c.read("POST", "/v1/completions", `{"prompt":"x","max_tokens":500,"ignore_eos":true}`)
@@ -165,12 +167,18 @@ func TestStreamsThatEndBadly(t *testing.T) {
 		}, func(status int, text string, _ error) bool {
 			return status == http.StatusInternalServerError && strings.Contains(text, `"InternalServerError"`)
 		}},
-		{sim.Truncate, func(s stream) bool { return s.wasCut() && !s.done && len(s.times) == 4 },
-			func(_ int, _ string, err error) bool { return err != nil }},
-		{sim.EndEarly, func(s stream) bool { return s.err == nil && !s.done && len(s.finish) == 0 && len(s.times) == 4 },
-			func(_ int, _ string, err error) bool { return err != nil }},
-		{sim.Reset, func(s stream) bool { return s.status == 0 && s.err != nil },
-			func(status int, _ string, err error) bool { return status == 0 && err != nil }},
+		{
+			sim.Truncate, func(s stream) bool { return s.wasCut() && !s.done && len(s.times) == 4 },
+			func(_ int, _ string, err error) bool { return err != nil },
+		},
+		{
+			sim.EndEarly, func(s stream) bool { return s.err == nil && !s.done && len(s.finish) == 0 && len(s.times) == 4 },
+			func(_ int, _ string, err error) bool { return err != nil },
+		},
+		{
+			sim.Reset, func(s stream) bool { return s.status == 0 && s.err != nil },
+			func(status int, _ string, err error) bool { return status == 0 && err != nil },
+		},
 	} {
 		t.Run(string(test.kind), func(t *testing.T) {
 			bubble(t, sim.Config{Timing: exact}, func(t *testing.T, engine *sim.Engine, c client) {

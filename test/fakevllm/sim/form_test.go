@@ -54,8 +54,10 @@ func formJSON(t *testing.T, body []byte) string {
 }
 
 // telling are the keys whose values are compared.
-var telling = map[string]bool{"object": true, "finish_reason": true, "stop_reason": true, "role": true, "type": true,
-	"model": true, "owned_by": true, "max_model_len": true}
+var telling = map[string]bool{
+	"object": true, "finish_reason": true, "stop_reason": true, "role": true, "type": true,
+	"model": true, "owned_by": true, "max_model_len": true,
+}
 
 func formValue(d *json.Decoder, key string) (string, error) {
 	token, err := d.Token()

@@ -28,12 +28,16 @@ type handlerStats struct{ count, requestBytes, responseBytes float64 }
 // toolKey are the labels of the tool parser's counter.
 type toolKey struct{ mode, outcome string }
 
-var boundsHTTPHigh = []float64{.01, .025, .05, .075, .1, .25, .5, .75, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 7.5, 10, 30, 60}
-var boundsHTTP = []float64{.1, .5, 1}
+var (
+	boundsHTTPHigh = []float64{.01, .025, .05, .075, .1, .25, .5, .75, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 7.5, 10, 30, 60}
+	boundsHTTP     = []float64{.1, .5, 1}
+)
 
 func newFront() front {
-	return front{requests: map[httpKey]float64{}, handlers: map[string]*handlerStats{}, durations: map[httpKey]*histogram{},
-		duration: newHistogram(boundsHTTPHigh), toolParser: map[toolKey]float64{}}
+	return front{
+		requests: map[httpKey]float64{}, handlers: map[string]*handlerStats{}, durations: map[httpKey]*histogram{},
+		duration: newHistogram(boundsHTTPHigh), toolParser: map[toolKey]float64{},
+	}
 }
 
 // countHTTP counts a request when its answer has ended. Sizes are those of Content-Length, so 0 for a stream.

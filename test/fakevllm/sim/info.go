@@ -42,10 +42,14 @@ func (e *Engine) serveModels(w http.ResponseWriter, _ *http.Request) {
 	now := time.Now().Unix()
 	list := modelList{Object: "list"}
 	for _, id := range append([]string{e.cfg.Model}, e.cfg.Aliases...) {
-		list.Data = append(list.Data, model{ID: id, Object: "model", Created: now, OwnedBy: "vllm", Root: e.cfg.Model,
-			MaxModelLen: e.cfg.MaxModelLen, Permission: []permission{{ID: "modelperm-" + e.newID(),
+		list.Data = append(list.Data, model{
+			ID: id, Object: "model", Created: now, OwnedBy: "vllm", Root: e.cfg.Model,
+			MaxModelLen: e.cfg.MaxModelLen, Permission: []permission{{
+				ID:     "modelperm-" + e.newID(),
 				Object: "model_permission", Created: now, AllowSampling: true, AllowLogprobs: true, AllowView: true,
-				Organization: "*"}}})
+				Organization: "*",
+			}},
+		})
 	}
 	writeJSON(w, http.StatusOK, list)
 }

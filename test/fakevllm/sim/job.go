@@ -37,8 +37,10 @@ func (e *Engine) addPrompt(j *job, prompt []uint32, p *params, limits limits) {
 		seed += uint64(*p.Seed) * 0x9e3779b97f4a7c15
 	}
 	for choice := range n {
-		s := &sequence{job: j, group: g, index: len(j.seqs), id: j.id, prompt: prompt, limits: limits,
-			author: newAuthor(seed, prompt, choice, e.cfg.MeanTokens)}
+		s := &sequence{
+			job: j, group: g, index: len(j.seqs), id: j.id, prompt: prompt, limits: limits,
+			author: newAuthor(seed, prompt, choice, e.cfg.MeanTokens),
+		}
 		if p.IgnoreEOS {
 			s.author.length = -1
 		}
@@ -49,8 +51,10 @@ func (e *Engine) addPrompt(j *job, prompt []uint32, p *params, limits limits) {
 // addInput adds one input of an embeddings request to a job.
 func (e *Engine) addInput(j *job, prompt []uint32) {
 	i := len(j.seqs)
-	s := &sequence{job: j, group: &group{n: 1, left: 1}, index: i, id: j.id + "-" + strconv.Itoa(i), prompt: prompt,
-		limits: limits{logprobs: -1}}
+	s := &sequence{
+		job: j, group: &group{n: 1, left: 1}, index: i, id: j.id + "-" + strconv.Itoa(i), prompt: prompt,
+		limits: limits{logprobs: -1},
+	}
 	j.seqs = append(j.seqs, s)
 }
 

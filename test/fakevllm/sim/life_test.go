@@ -34,7 +34,7 @@ func TestLoadingEngineRefusesOrSaysSo(t *testing.T) {
 
 func TestLoadingAgainLosesWhatRan(t *testing.T) {
 	bubble(t, sim.Config{LoadStatus: 503}, func(t *testing.T, engine *sim.Engine, c client) {
-		open := background(c, t.Context(), chat("hi", 1000))
+		open := background(t.Context(), c, chat("hi", 1000))
 		after(100 * time.Millisecond)
 		if err := engine.Inject(sim.Injection{Kind: sim.Loading, For: 5 * time.Second}); err != nil {
 			t.Fatal(err)
@@ -72,7 +72,7 @@ func TestSlowEngineIsSlow(t *testing.T) {
 
 func TestPauseGoesBackToTheQueue(t *testing.T) {
 	bubble(t, sim.Config{Timing: exact, DevMode: true}, func(t *testing.T, engine *sim.Engine, c client) {
-		open := background(c, t.Context(), chat("hi", 30))
+		open := background(t.Context(), c, chat("hi", 30))
 		after(100 * time.Millisecond)
 		if _, text, _ := c.read("POST", "/pause?mode=keep", ""); text != `{"status":"paused"}` {
 			t.Errorf("got %s", text)
@@ -94,13 +94,13 @@ func TestPauseGoesBackToTheQueue(t *testing.T) {
 
 func TestSleepAbortsAndWaits(t *testing.T) {
 	bubble(t, sim.Config{Timing: exact, DevMode: true}, func(t *testing.T, engine *sim.Engine, c client) {
-		open := background(c, t.Context(), chat("hi", 30))
+		open := background(t.Context(), c, chat("hi", 30))
 		after(100 * time.Millisecond)
 		c.read("POST", "/sleep?level=1", "")
 		if s := open(); !s.done || len(s.finish) != 1 || s.finish[0] != "abort" {
 			t.Errorf("open stream: done %v, finish %q, want abort", s.done, s.finish)
 		}
-		late := background(c, t.Context(), chat("late", 5))
+		late := background(t.Context(), c, chat("late", 5))
 		after(time.Second)
 		text := engine.Metrics()
 		if n := metric(t, text, "vllm:num_requests_running") + metric(t, text, "vllm:num_requests_waiting"); n != 0 {
@@ -122,7 +122,7 @@ func TestSleepAbortsAndWaits(t *testing.T) {
 func TestAbortRequestsEndsTheOnesNamed(t *testing.T) {
 	bubble(t, sim.Config{Timing: exact, DevMode: true}, func(t *testing.T, _ *sim.Engine, c client) {
 		body := strings.Replace(chat("hi", 30), `"stream":true`, `"stream":true,"request_id":"one"`, 1)
-		one, two := background(c, t.Context(), body), background(c, t.Context(), chat("hi", 30))
+		one, two := background(t.Context(), c, body), background(t.Context(), c, chat("hi", 30))
 		after(100 * time.Millisecond)
 		if _, text, _ := c.read("POST", "/abort_requests", `{"request_ids":["chatcmpl-one"]}`); text != `{"status":"aborted","aborted":1}` {
 			t.Errorf("got %s", text)

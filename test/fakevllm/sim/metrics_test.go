@@ -111,7 +111,7 @@ func TestMetricsAreReadByThePrometheusParser(t *testing.T) {
 // ledger is what the clients have seen.
 type ledger struct {
 	sync.Mutex
-	prompt, completion, cached     int
+	prompt, completion             int
 	sequences, requests, inputs, n int
 	reasons                        map[string]int
 }

@@ -109,8 +109,10 @@ func (e *Engine) checkModel(name string) *apiError {
 	}
 	param := "model"
 	names := append([]string{e.cfg.Model}, e.cfg.Aliases...)
-	return &apiError{Type: "NotFoundError", Param: &param, Code: http.StatusNotFound,
-		Message: fmt.Sprintf("The model `%s` does not exist. Valid aliases: %s.", name, strings.Join(names, ", "))}
+	return &apiError{
+		Type: "NotFoundError", Param: &param, Code: http.StatusNotFound,
+		Message: fmt.Sprintf("The model `%s` does not exist. Valid aliases: %s.", name, strings.Join(names, ", ")),
+	}
 }
 
 // check says what is wrong with the parameters of a generating request.

@@ -20,13 +20,17 @@ type apiError struct {
 }
 
 func errDead() *apiError {
-	return &apiError{Type: "InternalServerError", Code: http.StatusInternalServerError,
-		Message: "EngineCore encountered an issue. See stack trace (above) for the root cause."}
+	return &apiError{
+		Type: "InternalServerError", Code: http.StatusInternalServerError,
+		Message: "EngineCore encountered an issue. See stack trace (above) for the root cause.",
+	}
 }
 
 func errBusy() *apiError {
-	return &apiError{Type: "Service Unavailable", Code: http.StatusServiceUnavailable,
-		Message: "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance."}
+	return &apiError{
+		Type: "Service Unavailable", Code: http.StatusServiceUnavailable,
+		Message: "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance.",
+	}
 }
 
 // errValue is a value that the engine does not take. The parameter stands in the message too.

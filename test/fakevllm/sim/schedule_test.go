@@ -48,8 +48,10 @@ func bubble(t *testing.T, cfg sim.Config, test func(t *testing.T, engine *sim.En
 // after waits in virtual time.
 func after(d time.Duration) { <-time.After(d) }
 
-var exact = sim.Timing{Step: 10 * time.Millisecond, PerSeq: time.Millisecond, PerPromptToken: 100 * time.Microsecond,
-	Frontend: 2 * time.Millisecond}
+var exact = sim.Timing{
+	Step: 10 * time.Millisecond, PerSeq: time.Millisecond, PerPromptToken: 100 * time.Microsecond,
+	Frontend: 2 * time.Millisecond,
+}
 
 func TestLoneRequestTakesExactlyItsTime(t *testing.T) {
 	bubble(t, sim.Config{Timing: exact}, func(t *testing.T, _ *sim.Engine, c client) {
@@ -88,7 +90,7 @@ func TestPrefillTakesLongerForALongerPrompt(t *testing.T) {
 
 func TestLongPrefillMovesTheCacheAndNoCounterOfTokens(t *testing.T) {
 	bubble(t, sim.Config{Timing: exact, MaxNumBatchedTokens: 100}, func(t *testing.T, engine *sim.Engine, c client) {
-		open := background(c, t.Context(), chat(strings.Repeat("abcd", 1000), 1)) // eleven steps of 21 ms
+		open := background(t.Context(), c, chat(strings.Repeat("abcd", 1000), 1)) // eleven steps of 21 ms
 		last := 0.0
 		for range 4 {
 			after(45 * time.Millisecond)
@@ -243,8 +245,10 @@ func TestClientThatLeavesFreesItsPlaceAndIsCountedNowhere(t *testing.T) {
 		wg.Wait()
 		after(50 * time.Millisecond)
 		text := engine.Metrics()
-		for _, name := range []string{"vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc",
-			"vllm:request_success_total", "vllm:e2e_request_latency_seconds_count", "vllm:request_prompt_tokens_count"} {
+		for _, name := range []string{
+			"vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc",
+			"vllm:request_success_total", "vllm:e2e_request_latency_seconds_count", "vllm:request_prompt_tokens_count",
+		} {
 			if got := metric(t, text, name); got != 0 {
 				t.Errorf("%s: got %v, want 0", name, got)
 			}

@@ -100,7 +100,7 @@ func TestServeLetsStreamsEndAndCutsThemAfterTheGrace(t *testing.T) {
 			served := make(chan error, 1)
 			go func() { served <- engine.Serve(ctx, p.listen, engine, 2*time.Second) }()
 			synctest.Wait()
-			open := background(c, t.Context(), chat("hi", test.tokens))
+			open := background(t.Context(), c, chat("hi", test.tokens))
 			after(100 * time.Millisecond)
 			cancel()
 			s := open()
@@ -150,7 +150,7 @@ func TestControlInjectsAndClears(t *testing.T) {
 				t.Errorf("%s %s: got %d %s %v, want %d", test.method, test.body, status, text, err, test.status)
 			}
 		}
-		open := background(c, t.Context(), chat("hi", 5))
+		open := background(t.Context(), c, chat("hi", 5))
 		after(10 * time.Second)
 		if status, _, err := operator.read("DELETE", "/", ""); status != 204 {
 			t.Errorf("DELETE: got %d, %v", status, err)

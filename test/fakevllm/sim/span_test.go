@@ -114,7 +114,7 @@ func TestNoSpanWithoutANormalEnd(t *testing.T) {
 			cancel()
 		}
 		c.read("POST", "/v1/completions", `{"prompt":"x","max_tokens":-1}`)
-		open := background(c, t.Context(), chat("dies", 1000))
+		open := background(t.Context(), c, chat("dies", 1000))
 		after(100 * time.Millisecond)
 		engine.Fault(sim.Dead)
 		open()

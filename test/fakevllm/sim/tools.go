@@ -69,8 +69,10 @@ func (r *chatRequest) chosen() (t tool, named, auto, ok bool) {
 
 func (e *Engine) checkTools(r *chatRequest) *apiError {
 	if _, named, _, ok := r.chosen(); named && !ok {
-		return &apiError{Message: "The tool specified in `tool_choice` does not match any of the specified `tools`",
-			Type: "BadRequestError", Code: http.StatusBadRequest}
+		return &apiError{
+			Message: "The tool specified in `tool_choice` does not match any of the specified `tools`",
+			Type:    "BadRequestError", Code: http.StatusBadRequest,
+		}
 	}
 	return nil
 }
@@ -127,12 +129,16 @@ func (a *chatAnswer) callDeltas(d delta) (deltas []chatDelta) {
 	}
 	if !a.started[d.seq] && len(d.tokens) > 0 {
 		a.started[d.seq] = true
-		deltas = append(deltas, chatDelta{Content: content,
-			ToolCalls: []callDelta{{ID: a.call.ids[d.seq], Type: "function", Function: callFunction{Name: a.call.name}}}})
+		deltas = append(deltas, chatDelta{
+			Content:   content,
+			ToolCalls: []callDelta{{ID: a.call.ids[d.seq], Type: "function", Function: callFunction{Name: a.call.name}}},
+		})
 	}
 	if d.text != "" {
-		deltas = append(deltas, chatDelta{Content: content,
-			ToolCalls: []callDelta{{Function: callFunction{Arguments: &d.text}}}})
+		deltas = append(deltas, chatDelta{
+			Content:   content,
+			ToolCalls: []callDelta{{Function: callFunction{Arguments: &d.text}}},
+		})
 	}
 	return deltas
 }
@@ -142,8 +148,10 @@ func (a *chatAnswer) wholeCall(m *wholeMessage, d delta) {
 	if a.call.auto {
 		m.Content = null
 	}
-	m.ToolCalls = []callWhole{{ID: a.call.ids[d.seq], Type: "function",
-		Function: callFunction{Name: a.call.name, Arguments: &d.text}}}
+	m.ToolCalls = []callWhole{{
+		ID: a.call.ids[d.seq], Type: "function",
+		Function: callFunction{Name: a.call.name, Arguments: &d.text},
+	}}
 }
 
 // countParser counts a run of the tool parser: it runs for every request with tools that may be used.

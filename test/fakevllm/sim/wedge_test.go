@@ -20,7 +20,7 @@ func engineSeries(text []byte) string {
 func TestWedgeLooksLikeARealOne(t *testing.T) {
 	cfg := sim.Config{Timing: exact}
 	bubble(t, cfg, func(t *testing.T, engine *sim.Engine, c client) {
-		running := background(c, t.Context(), chat("hi", 50))
+		running := background(t.Context(), c, chat("hi", 50))
 		after(100 * time.Millisecond)
 		engine.Fault(sim.Wedge)
 		after(50 * time.Millisecond)
@@ -69,7 +69,7 @@ func TestWedgeLooksLikeARealOne(t *testing.T) {
 
 func TestWedgeOfOneRankLeavesTheOther(t *testing.T) {
 	bubble(t, sim.Config{Timing: exact, DataParallelSize: 2}, func(t *testing.T, engine *sim.Engine, c client) {
-		first, second := background(c, t.Context(), chat("one", 50)), background(c, t.Context(), chat("two", 50))
+		first, second := background(t.Context(), c, chat("one", 50)), background(t.Context(), c, chat("two", 50))
 		after(100 * time.Millisecond)
 		rank := 1
 		if err := engine.Inject(sim.Injection{Kind: sim.Wedge, Rank: &rank, For: 10 * time.Second}); err != nil {
