@@ -1,0 +1,296 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
+)
+
+func none(string) string { return "" }
+
+func TestBadInputIsOneClearLineAndStatus2(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		env  map[string]string
+		want string
+	}{
+		{"an unknown flag", []string{"-nope"}, nil, "flag provided but not defined: -nope"},
+		{"a stray word", []string{"http://127.0.0.1:8000"}, nil, `unexpected argument "http://127.0.0.1:8000": settings are given as flags`},
+		{"an engine without a scheme", []string{"-engine", "127.0.0.1:8000"}, nil, "such as http://127.0.0.1:8000"},
+		{"an engine of another scheme", []string{"-engine", "ftp://x"}, nil, "http:// or https://"},
+		{"an engine without a host", []string{"-engine", "http://"}, nil, "no host"},
+		{"an engine with a password", []string{"-engine", "http://u:p@h"}, nil, "user name or password"},
+		{"an engine with a query", []string{"-engine", "http://h/?a=b"}, nil, "query"},
+		{"an engine with a port out of range", []string{"-engine", "http://h:99999"}, nil, "99999"},
+		{"an address without a port", []string{"-listen", "localhost"}, nil, "host:port"},
+		{"an address with a port out of range", []string{"-admin", "127.0.0.1:70000"}, nil, "host:port"},
+		{"a duration without a unit", []string{"-stall-after", "30"}, nil, "such as 30s"},
+		{"a duration of nothing", []string{"-scrape-interval", "0s"}, nil, "above zero"},
+		{"a negative duration", []string{"-drain", "-1s"}, nil, "too small"},
+		{"an unknown GPU mode", []string{"-gpu", "yes"}, nil, "auto, off, required, demo"},
+		{"no model name", []string{"-models", " , "}, nil, "no model name"},
+		{"neither true nor false", []string{"-usage-injection=maybe"}, nil, "neither true nor false"},
+		{"a bad variable is named", nil, map[string]string{"OTELVLLM_STALL_AFTER": "soon"}, `OTELVLLM_STALL_AFTER="soon"`},
+		{"a bad variable of OpenTelemetry is named", []string{"-listen", "127.0.0.1:0", "-admin", "off"}, nil, "OTEL_TRACES_EXPORTER"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if strings.Contains(tt.want, "OTEL_") {
+				t.Setenv("OTEL_TRACES_EXPORTER", "nope")
+			}
+			var stderr bytes.Buffer
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			status := run(ctx, tt.args, func(k string) string { return tt.env[k] }, &stderr)
+			got := stderr.String()
+			if status != exitUsage || !strings.Contains(got, tt.want) || strings.Count(got, "\n") != 1 {
+				t.Errorf("got status %d and %q; want %d and one line with %q", status, got, exitUsage, tt.want)
+			}
+		})
+	}
+}
+
+func TestAFlagWinsOverItsVariableEvenIfThatIsBroken(t *testing.T) {
+	c, err := parse([]string{"-stall-after", "5s", "-usage-injection=false"}, func(k string) string {
+		return map[string]string{"OTELVLLM_STALL_AFTER": "broken", "OTELVLLM_DRAIN": "7s", "OTELVLLM_ADMIN": "off"}[k]
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.StallAfter != 5*time.Second || c.Drain != 7*time.Second || c.Admin != "" || c.UsageInjection {
+		t.Errorf("got %+v", c.Config)
+	}
+}
+
+func TestHelpIsNoError(t *testing.T) {
+	var out bytes.Buffer
+	if status := run(t.Context(), []string{"-h"}, none, &out); status != exitOK {
+		t.Errorf("got status %d, want 0", status)
+	}
+	for _, s := range defaults().settings() {
+		if !strings.Contains(out.String(), "-"+s.flag) || !strings.Contains(out.String(), s.env) {
+			t.Errorf("the help lacks %s or %s", s.flag, s.env)
+		}
+	}
+}
+
+func TestAnAddressInUseIsStatus1(t *testing.T) {
+	noExport(t)
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var out bytes.Buffer
+	status := run(t.Context(), []string{"-engine", "http://127.0.0.1:1", "-admin", "off", "-listen", l.Addr().String()}, none, &out)
+	if status != exitFailed || !strings.Contains(out.String(), "address already in use") {
+		t.Errorf("got status %d and %q; want 1 and the address in use", status, out.String())
+	}
+}
+
+func noExport(t *testing.T) {
+	for _, s := range []string{"TRACES", "METRICS", "LOGS"} {
+		t.Setenv("OTEL_"+s+"_EXPORTER", "none")
+	}
+}
+
+// lines is a writer that can be read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// running is a gateway under test.
+type running struct {
+	callers, admin string
+	out            *lines
+	stop           context.CancelFunc
+	status         chan int
+}
+
+func startGateway(t *testing.T, engine string, args ...string) *running {
+	t.Helper()
+	noExport(t)
+	ctx, stop := context.WithCancel(t.Context())
+	g := &running{out: &lines{}, stop: stop, status: make(chan int, 1)}
+	args = append([]string{"-listen", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-scrape-interval", "50ms"}, args...)
+	if engine != "" {
+		args = append(args, "-engine", engine)
+	}
+	go func() { g.status <- run(ctx, args, none, g.out) }()
+	t.Cleanup(stop)
+	address := regexp.MustCompile(`(?s)callers: +(http://\S+).*live page: (http://\S+)/`)
+	if !eventually(func() bool { return address.MatchString(g.out.String()) }) {
+		t.Fatalf("the gateway did not start: %s", g.out)
+	}
+	m := address.FindStringSubmatch(g.out.String())
+	g.callers, g.admin = m[1], m[2]
+	return g
+}
+
+func eventually(ok func() bool) bool {
+	for range 1000 {
+		if ok() {
+			return true
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	return false
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url) //nolint:gosec // of this test's own server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func TestSimulatedEngineAnswersAndTheAdminEndpointsTell(t *testing.T) {
+	g := startGateway(t, "", "-stall-after", "300ms")
+	if !strings.Contains(g.out.String(), "simulated") {
+		t.Errorf("the gateway does not say that its engine is simulated: %s", g.out)
+	}
+	resp, err := http.Post(g.callers+"/v1/chat/completions", "application/json", strings.NewReader(`{"model":"simulated","max_tokens":4,"stream":true,"messages":[{"role":"user","content":"hi"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if !bytes.HasSuffix(answer, []byte("data: [DONE]\n\n")) {
+		t.Errorf("got %s, want a stream that ends with [DONE]", answer)
+	}
+	for path, want := range map[string]string{
+		"/": "<!doctype html>", "/healthz": "ok", "/readyz": "ready", "/findings": `{"findings":[],`, "/health": `"stats"`,
+		"/requests": `"outcome":"completed"`, "/metrics": "vllm_request_active",
+	} {
+		if !eventually(func() bool {
+			status, body := get(t, g.admin+path)
+			return status == http.StatusOK && strings.Contains(body, want)
+		}) {
+			status, body := get(t, g.admin+path)
+			t.Errorf("GET %s: got %d %.200s, want 200 with %q", path, status, body, want)
+		}
+	}
+	g.stop()
+	if status := <-g.status; status != exitOK {
+		t.Errorf("got status %d, want 0: %s", status, g.out)
+	}
+}
+
+func TestAHangingRequestIsFoundAndCutByTheDrain(t *testing.T) {
+	engine := httptest.NewServer(sim.New(sim.Config{Model: "m", AllowRequestFaults: true}))
+	defer engine.Close()
+	g := startGateway(t, engine.URL, "-stall-after", "200ms", "-drain", "300ms")
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, g.callers+"/v1/chat/completions",
+		strings.NewReader(`{"model":"m","stream":true,"max_tokens":400,"ignore_eos":true,"messages":[{"role":"user","content":"hi"}]}`))
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Fake-Fault", "hang-decode")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var findings struct{ Findings []struct{ Code string } }
+	if !eventually(func() bool {
+		_, body := get(t, g.admin+"/findings")
+		return json.Unmarshal([]byte(body), &findings) == nil && len(findings.Findings) == 1
+	}) {
+		t.Fatal("the hanging request was not found")
+	}
+	if !eventually(func() bool { return strings.Contains(g.out.String(), "request stalled") }) {
+		t.Errorf("the terminal does not tell of the stall: %s", g.out)
+	}
+	g.stop()
+	if _, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got %v at the end of the stream, want a cut", err)
+	}
+	if status := <-g.status; status != exitOK || !strings.Contains(g.out.String(), "cut 1 requests") {
+		t.Errorf("got status %d and %s; want 0 and word of the cut", status, g.out)
+	}
+}
+
+func TestRequestsWaitForAnEngineThatLoads(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	g := startGateway(t, "http://"+address, "-wait-ready", "10s")
+	if status, _ := get(t, g.admin+"/readyz"); status != http.StatusServiceUnavailable {
+		t.Errorf("/readyz: got %d for an engine that is not there, want 503", status)
+	}
+	answered := make(chan string, 1)
+	go func() {
+		resp, err := http.Post(g.callers+"/v1/completions", "application/json", strings.NewReader(`{"model":"m","prompt":"a","max_tokens":2}`))
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		answered <- fmt.Sprint(resp.StatusCode)
+	}()
+	if !eventually(func() bool {
+		_, body := get(t, g.admin+"/requests")
+		return strings.Contains(body, `"phase":"engine_init"`)
+	}) {
+		t.Error("the request is not shown waiting for the engine")
+	}
+	engine := httptest.NewUnstartedServer(sim.New(sim.Config{Model: "m"}))
+	engine.Listener.Close()
+	if engine.Listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	engine.Start()
+	defer engine.Close()
+	if got := <-answered; got != "200" {
+		t.Errorf("got %s, want 200 once the engine is there", got)
+	}
+}
+
+func TestAnEngineThatNeverComesIs503WithRetryAfter(t *testing.T) {
+	g := startGateway(t, "http://127.0.0.1:1", "-wait-ready", "300ms")
+	resp, err := http.Post(g.callers+"/v1/completions", "application/json", strings.NewReader(`{"model":"m","prompt":"a"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("got %d with Retry-After %q, want 503 with one", resp.StatusCode, resp.Header.Get("Retry-After"))
+	}
+	if _, body := get(t, g.admin+"/requests"); !strings.Contains(body, `"outcome":"unreachable"`) {
+		t.Errorf("got %s, want the outcome unreachable", body)
+	}
+}
