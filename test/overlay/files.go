@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -126,7 +127,11 @@ func (b *zzBody) End(error) {
 
 // write makes the changed files below folder and returns the paths of two overlays, without and with httpwrap.
 func write(folder, source string, watch bool) (bare, ours string, err error) {
-	src := filepath.Join(runtime.GOROOT(), "src", "net", "http")
+	goroot, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", "", fmt.Errorf("go env GOROOT: %w", err)
+	}
+	src := filepath.Join(strings.TrimSpace(string(goroot)), "src", "net", "http")
 	replace := map[string]string{}
 	add := func(target, text string) error {
 		file := filepath.Join(folder, strings.ReplaceAll(strings.TrimPrefix(target, src), string(filepath.Separator), "_"))
@@ -155,7 +160,7 @@ func write(folder, source string, watch bool) (bare, ours string, err error) {
 			return "", "", err
 		}
 	}
-	text := strings.ReplaceAll(hooks, "WATCH", fmt.Sprint(watch))
+	text := strings.ReplaceAll(hooks, "WATCH", strconv.FormatBool(watch))
 	if err := add(filepath.Join(src, hooked, "zzhttpwrap.go"), text); err != nil {
 		return "", "", err
 	}
@@ -170,8 +175,8 @@ func (e edit) apply(path string) (string, error) {
 		return "", err
 	}
 	if n := strings.Count(string(b), e.old); n != 1 {
-		return "", fmt.Errorf("%s of %s has the text %q %d times instead of once: this version of Go needs another edit in test/overlay/files.go",
-			path, runtime.Version(), e.old, n)
+		return "", fmt.Errorf("%s has the text %q %d times instead of once: this version of Go needs another edit in test/overlay/files.go",
+			path, e.old, n)
 	}
 	return strings.Replace(string(b), e.old, e.new, 1) + e.end, nil
 }
