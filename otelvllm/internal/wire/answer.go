@@ -153,7 +153,7 @@ func (a *answer) readChoices(v *visit) {
 		a.noChoices = v.empty && v.kind == kindArray
 		return
 	}
-	a.choices, a.choice, a.position, a.noChoices = a.choices[:0], choice{}, -1, false
+	a.choices, a.position, a.noChoices = a.choices[:0], -1, false
 	a.content, a.varying = false, 0
 	a.lists++
 }
@@ -232,7 +232,7 @@ func (a *answer) vary(v *visit) {
 // onlyContent reports whether the text told nothing but content, which lies in one string: then a text that differs in
 // that string alone tells the same.
 func (a *answer) onlyContent() bool {
-	if !a.content || a.varying != 1 || a.usageTold || a.usage != (tokenCounts{}) || a.timings != (timings{}) || a.terminal {
+	if !a.content || a.varying != 1 || a.usage != (tokenCounts{}) || a.timings != (timings{}) || a.terminal {
 		return false
 	}
 	for _, c := range a.choices {

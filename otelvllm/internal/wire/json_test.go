@@ -255,6 +255,24 @@ func TestPlainLenStopsAtTheSameByteAsALoop(t *testing.T) {
 	}
 }
 
+// TestAScannerSeesAsManyLevelsAsItTracks uses a schema without an end.
+func TestAScannerSeesAsManyLevelsAsItTracks(t *testing.T) {
+	endless := new(node[int])
+	endless.on = func(n *int, v *visit) { *n++ }
+	endless.members = []member[int]{{"a", endless}}
+	endless.element = endless
+	for levels := 1; levels < maxTracked+5; levels++ {
+		var s scanner[int]
+		n := 0
+		s.reset(endless, &n)
+		s.write([]byte(strings.Repeat(`{"a":`, levels) + "7" + strings.Repeat("}", levels)))
+		// Each object is seen twice, and the number once; of what is too deep only that it begins.
+		if want := min(2*levels, 2*maxTracked) + 1; !s.whole() || n != want {
+			t.Errorf("%d levels: got %d visits, want %d", levels, n, want)
+		}
+	}
+}
+
 // TestFault_C02_DeepNestingEndsTheReading nests arrays far beyond what is followed.
 func TestFault_C02_DeepNestingEndsTheReading(t *testing.T) {
 	deep := bytes.Repeat([]byte("["), 100_000)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -120,10 +121,14 @@ func TestRandomAnswersReadAsWithEncodingJSON(t *testing.T) {
 		path := m.one(chatPath, chatPath, completionPath)
 		body := []byte(m.stream())
 		wantSeen, want := referenceStream(path, body)
-		for _, n := range []int{0, 1 + m.IntN(50)} {
-			seen, got := answerOf(path, 200, eventStream, cuts(body, n)...)
+		n := 1 + m.IntN(50)
+		for how, pieces := range map[string][][]byte{
+			"whole": {body}, "in pieces": cuts(body, n), "line by line": bytes.SplitAfter(body, []byte("\n")),
+			"event by event": bytes.SplitAfter(body, []byte("\n\n")),
+		} {
+			seen, got := answerOf(path, 200, eventStream, pieces...)
 			if seen != wantSeen || !reflect.DeepEqual(got, want) {
-				t.Fatalf("seed %d, in pieces of %d bytes:\n%s\n got %+v %+v\nwant %+v %+v", seed, n, body, seen, got, wantSeen, want)
+				t.Fatalf("seed %d, %s (%d bytes):\n%s\n got %+v %+v\nwant %+v %+v", seed, how, n, body, seen, got, wantSeen, want)
 			}
 		}
 		contents += want.Contents

@@ -178,6 +178,39 @@ func TestAFinishEventWaitsAndIsReleased(t *testing.T) {
 	}
 }
 
+// TestReleaseInsideAnEvent cuts the stream where an event is held in part, lets it go, and goes on.
+func TestReleaseInsideAnEvent(t *testing.T) {
+	usage := strings.TrimSuffix(usageEvent, "}") + `,"system_fingerprint":"f"}`
+	for _, body := range []string{
+		events(contentEvent("a"), usage, doneEvent),
+		events(contentEvent("a"), finishEvent, contentEvent("b"), usage, doneEvent),
+	} {
+		for cut := range len(body) {
+			for _, read := range []bool{true, false} {
+				var r Restorer
+				var got []byte
+				take := func() {
+					buf := make([]byte, 4096)
+					got = append(got, buf[:r.Read(buf)]...)
+				}
+				r.Write([]byte(body[:cut]))
+				r.Release()
+				if read {
+					take()
+				}
+				r.Write([]byte(body[cut:]))
+				r.Release()
+				take()
+				text := strings.Replace(string(got), `,"system_fingerprint":"f"}`+"\n\n", "}\n\n", 1)
+				kept, dropped := body, strings.Replace(body, events(usage), "", 1)
+				if text != dropped && string(got) != kept {
+					t.Fatalf("cut at %d, read %t:\n got %q\nwant %q\n  or %q", cut, read, got, kept, dropped)
+				}
+			}
+		}
+	}
+}
+
 func TestWhatEndsTheWaitOfAFinishEvent(t *testing.T) {
 	fingerprint := strings.TrimSuffix(finishEvent, "}") + `,"system_fingerprint":"f"}`
 	for name, c := range map[string]struct{ in, want string }{

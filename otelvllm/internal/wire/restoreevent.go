@@ -76,7 +76,7 @@ func (r *Restorer) endUsage() {
 // learn remembers the shape of an event that holds nothing but content.
 func (r *Restorer) learn() {
 	start := r.data - len(dataName)
-	if start != r.event.start || start < 0 || !r.answer.onlyContent() {
+	if start < 0 || !r.answer.onlyContent() {
 		return
 	}
 	event := r.buf[start:r.pos]
