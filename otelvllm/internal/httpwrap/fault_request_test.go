@@ -80,8 +80,12 @@ func TestFault_A23_ReadAfterTheHandlerReturnedFailsAsEver(t *testing.T) {
 		resp.Body.Close()
 		o := <-ended
 		ts.Close() // waits until the server is done with the request
-		if n, err := (<-bodies).Read(make([]byte, 9)); n != 0 || err == nil {
-			t.Errorf("read %d bytes, %v, after the handler returned", n, err)
+		// HTTP/2 gives out what it had received; HTTP/1 has given its buffers back.
+		if n, err := (<-bodies).Read(make([]byte, 9)); resp.ProtoMajor == 1 && (n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose)) {
+			t.Errorf("read %d bytes, %v, after the handler returned, want ErrBodyReadAfterClose", n, err)
+		}
+		if len(o.request) != 0 {
+			t.Errorf("observer saw %q after the end", o.request)
 		}
 		o.wantEnd(t, ErrClosed)
 		o.wantDone(t, true)
@@ -139,7 +143,7 @@ func TestFault_A25_LimitInsideGivesTheSameAnswer(t *testing.T) {
 		}
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 	}), "h1")
-	for _, size := range []int{11, 1 << 20} {
+	for _, size := range []int{100, 1 << 20} {
 		resp, err := ts.Client().Post(ts.URL, "text/plain", bytes.NewReader(make([]byte, size)))
 		if err != nil {
 			t.Fatal(err)
@@ -185,7 +189,7 @@ func TestFault_A26_MultipartFilesAreRemoved(t *testing.T) {
 			ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ctx := r.Context()
 				if how == "own context" {
-					ctx = context.WithValue(ctx, handler, 1)
+					ctx = context.WithValue(ctx, http.LocalAddrContextKey, nil)
 				}
 				defer func() {
 					if recover() != nil {
