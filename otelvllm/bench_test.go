@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -71,6 +72,7 @@ func BenchmarkStream(b *testing.B) {
 		{"bare", bare},
 		{"otelhttp", otelhttp.NewHandler(bare, "chat", otelhttp.WithTracerProvider(tp), otelhttp.WithMeterProvider(mp), otelhttp.WithPropagators(propagation.TraceContext{}))},
 		{"otelvllm", otelvllm.Middleware(ours...)(bare)},
+		{"otelvllm, no metrics", otelvllm.Middleware(otelvllm.WithTracerProvider(tp), otelvllm.WithMeterProvider(noop.NewMeterProvider()), otelvllm.WithPropagators(propagation.TraceContext{}))(bare)},
 		{"otelvllm+registry", otelvllm.Middleware(append(ours, otelvllm.WithRegistry(&inflight.Registry{}))...)(bare)},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
