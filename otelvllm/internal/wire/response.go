@@ -147,7 +147,7 @@ func (r *ResponseReader) event(e sse.Event) {
 	switch {
 	case r.facts.Done:
 		return
-	case e.Type == nil && !e.Truncated && r.shapes.matchData(e.Data):
+	case !e.Truncated && r.shapes.matchData(e.Type, e.Data):
 		r.seen.Events++
 		r.content()
 	case string(bytes.TrimSpace(e.Data)) == "[DONE]":
@@ -173,7 +173,6 @@ func (r *ResponseReader) fullEvent(e sse.Event) {
 		r.scan.write(e.Data)
 		if r.scan.whole() {
 			r.take()
-			r.learn(e)
 		} else {
 			r.facts.Invalid++
 			r.answer.reset()
@@ -181,13 +180,15 @@ func (r *ResponseReader) fullEvent(e sse.Event) {
 	}
 	if string(e.Type) == "error" {
 		r.facts.Err = r.answer.failed(true)
+	} else {
+		r.learn(e)
 	}
 }
 
 // learn remembers the shape of an event that holds nothing but content.
 func (r *ResponseReader) learn(e sse.Event) {
-	if a := &r.answer; e.Type == nil && !r.refused && a.onlyContent() {
-		r.shapes.learn(e.Data, int(a.varied.start)+1, int(a.varied.end)-1)
+	if a := &r.answer; !r.refused && a.onlyContent() {
+		r.shapes.learn(e.Type, e.Data, int(a.varied.start)+1, int(a.varied.end)-1)
 	}
 }
 

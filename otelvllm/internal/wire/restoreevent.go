@@ -83,6 +83,6 @@ func (r *Restorer) learn() {
 	if bytes.HasPrefix(event, []byte(eventHead)) && bytes.HasSuffix(event, []byte(eventTail)) {
 		data := event[len(eventHead) : len(event)-len(eventTail)]
 		// The space before the data was given to the scanner, so its offsets are one higher.
-		r.shapes.learn(data, int(r.answer.varied.start), int(r.answer.varied.end)-2)
+		r.shapes.learn(nil, data, int(r.answer.varied.start), int(r.answer.varied.end)-2)
 	}
 }

@@ -13,6 +13,7 @@ const (
 
 // What stands around the data of an event as vLLM sends it.
 const (
+	eventType = "event: " // with a line feed behind the type; most dialects have none
 	eventHead = "data: "
 	eventTail = "\n\n"
 )
@@ -27,8 +28,12 @@ type shapes struct {
 	misses int // how many were learned since one came again
 }
 
-// shape is an event, from eventHead to eventTail, without what stands between the quotes of its content.
-type shape struct{ prefix, suffix []byte }
+// shape is an event, from its type or eventHead to eventTail, without what stands between the quotes of its content.
+type shape struct {
+	typ            string
+	prefix, suffix []byte
+	head           int // how much of prefix comes before the data
+}
 
 // match returns the length of the event at the start of b that has one of the shapes and a valid string that is not
 // empty in its place. Zero means that there is none.
@@ -48,12 +53,12 @@ func (s *shapes) match(b []byte) int {
 	return 0
 }
 
-// matchData is match for the data of one event.
-func (s *shapes) matchData(data []byte) bool {
+// matchData is match for the type and data of one event.
+func (s *shapes) matchData(typ, data []byte) bool {
 	for i := range s.n {
 		known := &s.known[i]
-		n := matchAround(data, known.prefix[len(eventHead):], known.suffix[:len(known.suffix)-len(eventTail)])
-		if n > 0 && n == len(data) {
+		n := matchAround(data, known.prefix[known.head:], known.suffix[:len(known.suffix)-len(eventTail)])
+		if n > 0 && n == len(data) && string(typ) == known.typ {
 			s.recent, s.misses = i, 0
 			return true
 		}
@@ -73,17 +78,23 @@ func matchAround(b, prefix, suffix []byte) int {
 	return len(prefix) + length + len(suffix)
 }
 
-// learn remembers a shape: that of an event's data, without what stands between start and end.
-func (s *shapes) learn(data []byte, start, end int) {
-	size := len(eventHead) + start + len(data) - end + len(eventTail)
-	if size > maxShape || s.misses >= maxMisses {
+// learn remembers a shape: that of an event with the given type, which may be empty, and data, without what stands
+// between start and end of the data.
+func (s *shapes) learn(typ, data []byte, start, end int) {
+	if len(typ)+len(data)-(end-start) > maxShape || s.misses >= maxMisses {
 		return
 	}
 	s.misses++
-	memory := append(append(make([]byte, 0, size), eventHead...), data[:start]...)
+	memory := make([]byte, 0, len(eventType)+len(typ)+1+len(eventHead)+len(data)-(end-start)+len(eventTail))
+	if len(typ) > 0 {
+		memory = append(append(append(memory, eventType...), typ...), '\n')
+	}
+	memory = append(memory, eventHead...)
+	head := len(memory)
+	memory = append(memory, data[:start]...)
 	at := len(memory)
 	memory = append(append(memory, data[end:]...), eventTail...)
-	s.known[s.next] = shape{prefix: memory[:at:at], suffix: memory[at:]}
+	s.known[s.next] = shape{typ: string(typ), prefix: memory[:at:at], suffix: memory[at:], head: head}
 	s.recent = s.next
 	s.n = max(s.n, s.next+1)
 	s.next = (s.next + 1) % maxShapes
