@@ -35,12 +35,17 @@ func (l *live) header(status int, h map[string][]string) {
 
 // answerBytes takes bytes of the answer as they pass.
 func (l *live) answerBytes(p []byte) {
-	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.read(p)
+}
+
+// read is answerBytes for a caller who holds l.mu.
+func (l *live) read(p []byte) {
 	if l.answer == nil || l.ended {
 		return
 	}
+	now := l.now()
 	seen := l.answer.Write(p)
 	switch {
 	case seen.Contents > 0:

@@ -6,7 +6,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
@@ -41,14 +40,14 @@ func (l *live) end(caller context.Context, finish func(*evidence)) {
 	call := l.call
 	l.mu.Unlock()
 
-	l.core.inst.active.Add(l.ctx, -1, metric.WithAttributes(keyOperation.String(call.Operation)))
+	l.core.inst.active.Add(l.ctx, -1, l.core.labels.operation(call.Operation)...)
 	l.core.inst.record(l.ctx, &call, l.side, l.core.labels)
 	if call.Usage.Output.Known {
 		l.item.OutputTokens(call.Usage.Output.N)
 	}
 	l.item.End(string(call.Outcome), l.waterfall(), l.at(call.Duration))
 	l.log("complete")
-	l.core.hook(l.ctx, call)
+	l.core.hook(caller, l.span, call)
 }
 
 // readAnswer copies what the engine's bytes told.

@@ -1,6 +1,8 @@
 package otelvllm
 
 import (
+	"net"
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -33,6 +35,9 @@ func (l *live) join(endpoint *wire.Endpoint, address string, port int, start tim
 		l.clientStart = at
 	}
 	l.openGeneration(trace.SpanKindClient, at)
+	if l.item != nil && address != "" {
+		l.item.SentTo(net.JoinHostPort(address, strconv.Itoa(port)))
+	}
 	l.item.Enter(inflight.PhaseConnect, l.at(at))
 	return true
 }

@@ -5,10 +5,11 @@ import (
 	"fmt"
 
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // hook runs the user's function for ended calls; its panic must not become the request's.
-func (c *core) hook(ctx context.Context, call Call) {
+func (c *core) hook(caller context.Context, span trace.Span, call Call) {
 	if c.onDone == nil {
 		return
 	}
@@ -17,7 +18,7 @@ func (c *core) hook(ctx context.Context, call Call) {
 			otel.Handle(hookError{v})
 		}
 	}()
-	c.onDone(ctx, call)
+	c.onDone(trace.ContextWithSpan(context.WithoutCancel(caller), span), call)
 }
 
 // hookError reports a panic of a user's hook to the OpenTelemetry error handler.

@@ -24,6 +24,7 @@ type labels struct {
 	mu     sync.RWMutex
 	models map[string]bool
 	sets   map[labelKey][]metric.RecordOption
+	adds   map[string][]metric.AddOption // by operation
 }
 
 type labelKey struct {
@@ -33,7 +34,7 @@ type labelKey struct {
 }
 
 func newLabels(pinned []string) *labels {
-	l := &labels{pinned: make(map[string]bool), models: make(map[string]bool), sets: make(map[labelKey][]metric.RecordOption)}
+	l := &labels{pinned: make(map[string]bool), models: make(map[string]bool), sets: make(map[labelKey][]metric.RecordOption), adds: make(map[string][]metric.AddOption)}
 	for _, m := range pinned {
 		l.pinned[m] = true
 	}
@@ -95,6 +96,23 @@ func (l *labels) key(c *Call) labelKey {
 		operation: c.Operation, model: l.label(c.Model), responseModel: l.label(c.ResponseModel),
 		address: c.ServerAddress, port: c.ServerPort,
 	}
+}
+
+// operation returns the options for counting calls by operation.
+func (l *labels) operation(name string) []metric.AddOption {
+	l.mu.RLock()
+	opts, ok := l.adds[name]
+	l.mu.RUnlock()
+	if ok {
+		return opts
+	}
+	opts = []metric.AddOption{metric.WithAttributeSet(attribute.NewSet(keyOperation.String(name)))}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.adds) < maxLabelSets {
+		l.adds[name] = opts
+	}
+	return opts
 }
 
 // get returns the record options for k, from the ready ones if it can: building a set costs three

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
@@ -117,11 +118,11 @@ func (c *core) begin(ctx context.Context, o opening) (context.Context, *live) {
 		attrs = append(attrs, semconv.ServerAddress(o.address), semconv.ServerPort(o.port))
 	}
 	ctx, l.span = c.tracer.Start(ctx, name, trace.WithSpanKind(o.kind), trace.WithTimestamp(l.call.Start), trace.WithAttributes(attrs...))
+	l.ctx = detached(ctx, l.span)
 	ctx = context.WithValue(ctx, liveKey{}, l)
-	l.ctx = context.WithoutCancel(ctx)
 	sc := l.span.SpanContext()
 	l.call.TraceID, l.call.SpanID = sc.TraceID(), sc.SpanID()
-	c.inst.active.Add(l.ctx, 1, metric.WithAttributes(keyOperation.String(o.operation)))
+	c.inst.active.Add(l.ctx, 1, c.labels.operation(o.operation)...)
 	l.register()
 	switch {
 	case o.request.Complete:
@@ -131,6 +132,16 @@ func (c *core) begin(ctx context.Context, o opening) (context.Context, *live) {
 	}
 	l.log("start")
 	return ctx, l
+}
+
+// detached returns a context with the span and the baggage of ctx that is never cancelled.
+// context.WithoutCancel would do, but costs an allocation for each look into it.
+func detached(ctx context.Context, span trace.Span) context.Context {
+	fresh := trace.ContextWithSpan(context.Background(), span)
+	if b := baggage.FromContext(ctx); b.Len() > 0 {
+		fresh = baggage.ContextWithBaggage(fresh, b)
+	}
+	return fresh
 }
 
 // register lists the call in the registry, if there is one.

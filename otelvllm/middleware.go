@@ -130,6 +130,21 @@ func (s *serverCall) ResponseFlush(err error) {
 	}
 }
 
+// WriteStarted implements [httpwrap.WriteObserver]: a caller who does not read blocks the write, and
+// with it the reading of the engine's answer.
+func (s *serverCall) WriteStarted() {
+	if s.live != nil && s.live.item != nil {
+		s.live.item.WriteStarted(time.Now())
+	}
+}
+
+// WriteEnded implements [httpwrap.WriteObserver].
+func (s *serverCall) WriteEnded() {
+	if s.live != nil && s.live.item != nil {
+		s.live.item.WriteEnded(time.Now())
+	}
+}
+
 func (s *serverCall) Done(returned bool) {
 	if s.live != nil {
 		s.live.end(s.request.Context(), func(e *evidence) {
@@ -193,13 +208,12 @@ func (l *live) handlerHeader(status int, h http.Header) (watch bool) {
 // handlerBytes takes what the handler wrote, and the error of that write.
 func (l *live) handlerBytes(p []byte, err error) {
 	l.mu.Lock()
-	engine := l.engine
+	defer l.mu.Unlock()
 	if err != nil && l.evidence.writeErr == nil {
 		l.evidence.writeErr = err
 	}
-	l.mu.Unlock()
-	if !engine {
-		l.answerBytes(p)
+	if !l.engine {
+		l.read(p)
 	}
 }
 

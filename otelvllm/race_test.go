@@ -1,0 +1,5 @@
+//go:build race
+
+package otelvllm_test
+
+const raceEnabled = true
