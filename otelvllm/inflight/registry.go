@@ -75,6 +75,17 @@ func (r *Registry) Requests() []*Request {
 	return running
 }
 
+// AppendRequests appends the running requests to list, in no order, and returns it. It is for a
+// reader who looks often and keeps the list: it allocates only where the list has no room.
+func (r *Registry) AppendRequests(list []*Request) []*Request {
+	if r == nil {
+		return list
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append(list, r.running...)
+}
+
 // Running returns what is known about each running request now, oldest first. However many
 // requests have finished, none that runs is left out.
 func (r *Registry) Running() []Status {

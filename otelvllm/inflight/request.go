@@ -35,6 +35,9 @@ type Info struct {
 	Model string
 	// Route is the path of the request. It is kept as valid UTF-8 of at most 256 bytes.
 	Route string
+	// Engine is the address of the engine that serves the request, as host:port. It is kept as valid
+	// UTF-8 of at most 256 bytes.
+	Engine string
 	// Stream tells that a stream was asked for.
 	Stream bool
 	// Start is when the request began; zero means now.
@@ -82,6 +85,8 @@ type Request struct {
 
 	progress  atomic.Int64 // when the engine last sent something, in ns since start
 	keepAlive atomic.Int64 // the same for comments, plus one; 0 means none
+	writing   atomic.Int64 // when the write to the caller began that is under way, in ns since start, plus one; 0 means none
+	unblocked atomic.Int64 // when the last write to the caller ended that had been blocked, likewise
 	contents  atomic.Int64
 	output    atomic.Int64 // output tokens; -1 means unknown
 	stall     atomic.Pointer[Stall]
@@ -101,6 +106,7 @@ func newRequest(info Info) *Request {
 	info.TraceID, info.SpanID, info.Operation = clean(info.TraceID), clean(info.SpanID), clean(info.Operation)
 	// Names and paths are often cut from something large, which a copy does not keep alive.
 	info.Model, info.Route = strings.Clone(clean(info.Model)), strings.Clone(clean(info.Route))
+	info.Engine = strings.Clone(clean(info.Engine))
 	q := &Request{
 		start: info.Start, info: info, phaseSince: info.Start,
 		described: info.Stream || info.Model != "",

@@ -16,6 +16,9 @@ type Status struct {
 	LastProgress time.Time
 	// LastKeepAlive is when the engine last sent a comment; zero means never.
 	LastKeepAlive time.Time
+	// BlockedSince is when the write to the caller began that is under way, if it lasts for longer
+	// than a write to a caller who reads; zero means there is none.
+	BlockedSince time.Time
 	// Phase is the phase since PhaseSince; empty until one was entered.
 	Phase      Phase
 	PhaseSince time.Time
@@ -67,6 +70,9 @@ func (q *Request) statusLocked(now time.Time) Status {
 	s.Silent = max(0, now.Sub(s.LastProgress))
 	if at := q.keepAlive.Load(); at > 0 {
 		s.LastKeepAlive = q.start.Add(time.Duration(at - 1))
+	}
+	if at, ok := q.blocked(int64(now.Sub(q.start))); ok {
+		s.BlockedSince = q.start.Add(time.Duration(at))
 	}
 	return s
 }

@@ -45,6 +45,18 @@ type Observer interface {
 	Done(returned bool)
 }
 
+// WriteObserver is what an [Observer] can have beside its own methods, to know of writes while they
+// last: a caller who does not read blocks them. The rules for an Observer's methods hold for them.
+type WriteObserver interface {
+	// WriteStarted is called just before the real writer is asked to write or to flush. Of what it
+	// fetches from a source (io.ReaderFrom), each write lasts from the end of one read of the
+	// source to the next; what goes by sendfile is not told.
+	WriteStarted()
+	// WriteEnded is called after it, before ResponseBody and ResponseFlush. It is not called if the
+	// writer panicked.
+	WriteEnded()
+}
+
 // BodyObserver sees a body that a client sends or reads. Its methods are called on the goroutines
 // that move the bytes, never under a lock, and must not block. The slice that Body gets is valid
 // only during the call and must not be changed.

@@ -22,6 +22,7 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 		from = sourceTo{s}
 	}
 	n, err := to.ReadFrom(from)
+	s.endWrite()
 	if err != nil && !s.failed {
 		x.show(nil, err)
 	}
@@ -57,13 +58,17 @@ type source struct {
 	x      *exchange
 	src    io.Reader
 	failed bool // the source ended with an error, so that ReadFrom's error is its
+	writes bool // the writer has bytes of the last read to write
 }
 
 func (s *source) Read(p []byte) (int, error) {
+	s.endWrite()
 	n, err := s.src.Read(p)
 	if n > 0 {
 		s.x.header(http.StatusOK) // the first bytes of a body bring the implied status
 		s.x.show(p[:within(n, len(p))], nil)
+		s.writes = true
+		s.x.writeStarted()
 	}
 	if err != nil && err != io.EOF {
 		s.failed = true
@@ -71,11 +76,23 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// endWrite tells that the writer is done with the bytes of the last read: it wants more, or returns.
+func (s *source) endWrite() {
+	if s.writes {
+		s.writes = false
+		s.x.writeEnded()
+	}
+}
+
 // sourceTo is a source that brings its own way to copy.
 type sourceTo struct{ *source }
 
 func (s sourceTo) WriteTo(w io.Writer) (int64, error) {
-	t := &tee{w: w, before: func() { s.x.header(http.StatusOK) }, after: func(p []byte) { s.x.show(p, nil) }}
+	t := &tee{
+		w:      w,
+		before: func() { s.x.header(http.StatusOK); s.writes = true; s.x.writeStarted() },
+		after:  func(p []byte) { s.endWrite(); s.x.show(p, nil) },
+	}
 	n, err := s.src.(io.WriterTo).WriteTo(t)
 	if err != nil && !t.failed {
 		s.failed = true

@@ -26,7 +26,9 @@ func (x *exchange) WriteHeader(status int) {
 // Write writes first and shows afterwards.
 func (x *exchange) Write(p []byte) (int, error) {
 	x.header(http.StatusOK)
+	x.writeStarted()
 	n, err := x.w.Write(p)
+	x.writeEnded()
 	x.show(p[:within(n, len(p))], err)
 	return n, err
 }
@@ -35,7 +37,9 @@ func (x *exchange) Write(p []byte) (int, error) {
 // be cut into other chunks.
 func (x *exchange) writeString(s string) (int, error) {
 	x.header(http.StatusOK)
+	x.writeStarted()
 	n, err := x.w.(io.StringWriter).WriteString(s)
+	x.writeEnded()
 	// A view of the string spares a copy for each call. Observers must not change what they are shown.
 	x.show(unsafe.Slice(unsafe.StringData(s), within(n, len(s))), err)
 	return n, err
@@ -43,13 +47,17 @@ func (x *exchange) writeString(s string) (int, error) {
 
 func (x *exchange) flush() {
 	x.header(http.StatusOK)
+	x.writeStarted()
 	x.w.(http.Flusher).Flush()
+	x.writeEnded()
 	x.flushed(nil)
 }
 
 func (x *exchange) flushError() error {
 	x.header(http.StatusOK)
+	x.writeStarted()
 	err := x.w.(flushErrorer).FlushError()
+	x.writeEnded()
 	x.flushed(err)
 	return err
 }
@@ -99,6 +107,18 @@ func (x *exchange) show(p []byte, err error) {
 		if err != nil {
 			x.o.ResponseBody(nil, err)
 		}
+	}
+}
+
+func (x *exchange) writeStarted() {
+	if x.writes != nil && !x.done.Load() {
+		x.writes.WriteStarted()
+	}
+}
+
+func (x *exchange) writeEnded() {
+	if x.writes != nil && !x.done.Load() {
+		x.writes.WriteEnded()
 	}
 }
 

@@ -32,6 +32,7 @@ func ServeContext(ctx context.Context, next http.Handler, w http.ResponseWriter,
 		return
 	}
 	x := &exchange{w: w, o: o, outer: r, inner: r}
+	x.writes, _ = o.(WriteObserver)
 	x.watchRequest(ctx)
 	returned := false
 	defer func() { x.finish(returned) }()
@@ -42,13 +43,14 @@ func ServeContext(ctx context.Context, next http.Handler, w http.ResponseWriter,
 // exchange is one request and its answer. It is also the least capable of the writers that a
 // handler can get: see interfaces.go.
 type exchange struct {
-	w     http.ResponseWriter
-	o     Observer
-	outer *http.Request // as it came
-	inner *http.Request // as the handler sees it; the same where nothing had to differ
-	body  body          // the body of inner, if it is watched
-	phase atomic.Uint32 // of the answer, below
-	done  atomic.Bool   // the handler has ended, so what still comes is from goroutines it left
+	w      http.ResponseWriter
+	o      Observer
+	writes WriteObserver // o, if it is one
+	outer  *http.Request // as it came
+	inner  *http.Request // as the handler sees it; the same where nothing had to differ
+	body   body          // the body of inner, if it is watched
+	phase  atomic.Uint32 // of the answer, below
+	done   atomic.Bool   // the handler has ended, so what still comes is from goroutines it left
 }
 
 // Phases of the answer.
@@ -73,12 +75,20 @@ func (x *exchange) watchRequest(ctx context.Context) {
 	if !hasBody {
 		return
 	}
-	x.body.rc, x.body.o = r.Body, (*requestSide)(x)
+	x.body.rc, x.body.o, x.body.x = r.Body, (*requestSide)(x), x
 	x.inner.Body = x.body.wrap()
 	if reflect.TypeOf(r.Body) == maxBytesReader {
 		// Request.ParseForm applies no limit of its own to a body that has one already, and tells
 		// by this type. The limit of the one outside is the one that counts.
 		x.inner.Body = http.MaxBytesReader(nil, x.inner.Body, math.MaxInt64)
+	}
+}
+
+// takeTrailers gives the handler the trailers that were not announced. The server makes their map only
+// when it meets the end of the body, in a Read or Close, and on its own request.
+func (x *exchange) takeTrailers() {
+	if x.inner.Trailer == nil && x.outer.Trailer != nil && !x.done.Load() {
+		x.inner.Trailer = x.outer.Trailer
 	}
 }
 
@@ -101,11 +111,4 @@ func (x *exchange) finish(returned bool) {
 type requestSide exchange
 
 func (s *requestSide) Body(p []byte) { s.o.RequestBody(p) }
-
-func (s *requestSide) End(err error) {
-	if err == nil && s.inner.Trailer == nil {
-		// The server makes the map for trailers that were not announced only now, on its own request.
-		s.inner.Trailer = s.outer.Trailer
-	}
-	s.o.RequestEnd(err)
-}
+func (s *requestSide) End(err error) { s.o.RequestEnd(err) }
