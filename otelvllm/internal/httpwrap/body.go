@@ -23,6 +23,7 @@ func WatchBody(rc io.ReadCloser, o BodyObserver) io.ReadCloser {
 type body struct {
 	rc    io.ReadCloser
 	o     BodyObserver
+	x     *exchange   // nil: not the body of a request that came in
 	ended atomic.Bool // the observer has been told the end
 }
 
@@ -70,6 +71,7 @@ func (b *body) Read(p []byte) (int, error) {
 		b.show(p[:within(n, len(p))])
 	}
 	if err != nil {
+		b.settle()
 		b.end(err)
 	}
 	return n, err
@@ -79,7 +81,15 @@ func (b *body) Read(p []byte) (int, error) {
 // because of it, and must not be told as the reason.
 func (b *body) Close() error {
 	b.end(ErrClosed)
-	return b.rc.Close()
+	err := b.rc.Close()
+	b.settle()
+	return err
+}
+
+func (b *body) settle() {
+	if b.x != nil {
+		b.x.takeTrailers()
+	}
 }
 
 func (b *body) show(p []byte) {
@@ -105,6 +115,7 @@ type bodyTo struct{ *body }
 func (b bodyTo) WriteTo(w io.Writer) (int64, error) {
 	t := &tee{w: w, after: b.show}
 	n, err := b.rc.(io.WriterTo).WriteTo(t)
+	b.settle()
 	switch {
 	case err == nil:
 		b.end(io.EOF)

@@ -26,6 +26,10 @@
 // put on the body before Serve works as ever. The text of net/http's log line about a second
 // WriteHeader names this package as the caller.
 //
+// Trailers that were not announced reach the handler with the end or the close of the body. Where the
+// handler does neither and the server drains the body before it writes a header, they are on the
+// server's own request alone.
+//
 // A writer may lack an interface that a writer it unwraps to has. http.ResponseController then
 // reaches the latter through Unwrap, and a flush or a hijack passes unseen.
 package httpwrap

@@ -2,9 +2,12 @@ package httpwrap
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -24,6 +27,46 @@ func TestWriterHasExactlyTheInterfacesOfTheRealOne(t *testing.T) {
 		}
 		if got := outer.(interface{ Unwrap() http.ResponseWriter }).Unwrap(); got != inner {
 			t.Errorf("writer %07b unwraps to %T, want the real writer", set, got)
+		}
+	}
+}
+
+func TestEachMethodReachesTheSameMethodOfTheRealWriter(t *testing.T) {
+	for set, wrap := range writers {
+		full := &fullWriter{}
+		w := wrap(&exchange{w: full, o: &seen{}, outer: getRequest()})
+		want := []string{"Write a"}
+		w.Write([]byte("a")) //nolint:errcheck // see writes
+		if f, ok := w.(http.Flusher); ok {
+			f.Flush()
+			want = append(want, "Flush")
+		}
+		if f, ok := w.(flushErrorer); ok {
+			f.FlushError() //nolint:errcheck // see writes
+			want = append(want, "FlushError")
+		}
+		if s, ok := w.(io.StringWriter); ok {
+			s.WriteString("b") //nolint:errcheck // see writes
+			want = append(want, "WriteString b")
+		}
+		if f, ok := w.(io.ReaderFrom); ok {
+			f.ReadFrom(strings.NewReader("c")) //nolint:errcheck // see writes
+			want = append(want, "ReadFrom c")
+		}
+		if n, ok := w.(http.CloseNotifier); ok { //nolint:staticcheck // deprecated, and still looked for
+			n.CloseNotify()
+			want = append(want, "CloseNotify")
+		}
+		if p, ok := w.(http.Pusher); ok {
+			p.Push("/d", nil) //nolint:errcheck // see writes
+			want = append(want, "Push /d")
+		}
+		if h, ok := w.(http.Hijacker); ok {
+			h.Hijack() //nolint:errcheck // see writes
+			want = append(want, "Hijack")
+		}
+		if !slices.Equal(full.writes, want) {
+			t.Errorf("writer %07b: real writer got %q, want %q", set, full.writes, want)
 		}
 	}
 }

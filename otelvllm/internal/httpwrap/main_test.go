@@ -156,13 +156,6 @@ type fullWriter struct {
 	source   io.Reader // the last that ReadFrom got
 	flushErr error
 	hijacked bool
-	unused
-}
-
-// unused are the parts of other interfaces that no test calls with effect.
-type unused struct {
-	http.CloseNotifier //nolint:staticcheck // deprecated, and still looked for
-	http.Pusher
 }
 
 func (w *fullWriter) WriteString(s string) (int, error) {
@@ -188,5 +181,16 @@ func (w *fullWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, http.ErrHijacked
 	}
 	w.hijacked = true
+	w.writes = append(w.writes, "Hijack")
 	return nil, nil, nil
+}
+
+func (w *fullWriter) CloseNotify() <-chan bool {
+	w.writes = append(w.writes, "CloseNotify")
+	return nil
+}
+
+func (w *fullWriter) Push(target string, _ *http.PushOptions) error {
+	w.writes = append(w.writes, "Push "+target)
+	return nil
 }
