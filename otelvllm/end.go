@@ -36,12 +36,17 @@ func (l *live) end(caller context.Context, finish func(*evidence)) {
 		l.core.labels.confirm(l.call.ResponseModel)
 	}
 	l.timing()
+	verdicts := l.core.slo.judge(&l.call)
+	if n := len(verdicts); n > 0 {
+		l.span.SetAttributes(keySLOMetAll.Bool(verdicts[n-1].met))
+	}
 	l.endSpans()
 	call := l.call
 	l.mu.Unlock()
 
 	l.core.inst.active.Add(l.ctx, -1, l.core.labels.operation(call.Operation)...)
 	l.core.inst.record(l.ctx, &call, l.side, l.core.labels)
+	l.core.inst.recordSLO(l.ctx, &call, verdicts, l.core.labels)
 	if call.Usage.Output.Known {
 		l.item.OutputTokens(call.Usage.Output.N)
 	}

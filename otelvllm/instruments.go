@@ -29,7 +29,7 @@ type instruments struct {
 	gap, outputRate                            metric.Float64Histogram
 	queue, prefill, decode, engineInit         metric.Float64Histogram
 	active                                     metric.Int64UpDownCounter
-	stalls                                     metric.Int64Counter
+	stalls, slo                                metric.Int64Counter
 	meter                                      metric.Meter
 }
 
@@ -65,6 +65,8 @@ func newInstruments(mp metric.MeterProvider) instruments {
 		meter: b.meter,
 		stalls: b.counter("vllm.request.stalls", "{stall}",
 			"Stalls: a request was silent for longer than the watchdog's threshold."),
+		slo: b.counter("vllm.request.slo", "{request}",
+			"Requests measured against the objectives of WithSLO, by objective and whether it was met."),
 		active: b.upDown("vllm.request.active", "{request}",
 			"Requests that have arrived and are not yet answered."),
 	}

@@ -29,6 +29,7 @@ type config struct {
 	public         func(*http.Request) bool
 	models         []string
 	injectUsage    bool
+	slo            SLO
 }
 
 func newConfig(opts []Option) config {
