@@ -84,6 +84,9 @@ func (s *Stats) addEngines() {
 	var models []string
 	for i := range s.Engines {
 		e := &s.Engines[i]
+		if rate := outputRate(e); rate != nil {
+			s.OutputRate = ptr(value(s.OutputRate) + *rate)
+		}
 		if e.Age >= 0 {
 			s.EngineAgeSeconds = larger(s.EngineAgeSeconds, e.Age.Seconds())
 		}
@@ -118,6 +121,21 @@ func over(engines []engine.Status, of func(*engine.Snapshot) engine.Value, join 
 		}
 	}
 	return total
+}
+
+// outputRate returns the tokens per second that an engine generated between its last two readings;
+// nil if it is not known, as after a restart of the engine, when the counter begins anew.
+func outputRate(e *engine.Status) *float64 {
+	if e.Snapshot == nil || e.Before == nil {
+		return nil
+	}
+	generated := func(r *engine.Rank) engine.Value { return r.GenerationTokens }
+	now, before := e.Snapshot.Sum(generated), e.Before.Sum(generated)
+	tokens, seconds := now.V-before.V, e.Snapshot.Taken.Sub(e.Before.Taken).Seconds()
+	if !now.Known || !before.Known || !(tokens >= 0 && tokens <= maxCount) || seconds <= 0 {
+		return nil
+	}
+	return ptr(tokens / seconds)
 }
 
 // initialized tells whether an engine in that state has loaded its model; nil means not known.

@@ -55,6 +55,9 @@ type Stats struct {
 
 	// Engines is what the numbers above were made of. It is not in the document.
 	Engines []engine.Status `json:"-"`
+	// OutputRate is how many tokens per second the engines generate, between the last two readings
+	// of each. It is not in the document.
+	OutputRate *float64 `json:"-"`
 }
 
 // GPUStats is one GPU, or one part of a GPU that is divided. A nil pointer is null and means that

@@ -110,7 +110,7 @@ func TestEveryUnknownValueIsNull(t *testing.T) {
 	if err := json.Unmarshal(body, &document); err != nil {
 		t.Fatal(err)
 	}
-	if n := reflect.TypeFor[Stats]().NumField() - 1; len(document) != n {
+	if n := reflect.TypeFor[Stats]().NumField() - 2; len(document) != n {
 		t.Errorf("got %d members, want %d: none is left out", len(document), n)
 	}
 	for name, v := range document {
@@ -234,4 +234,38 @@ func show(v any) string {
 		return err.Error()
 	}
 	return string(b)
+}
+
+func TestTheOutputRateIsThatBetweenTwoReadings(t *testing.T) {
+	at := time.Now()
+	reading := func(after time.Duration, tokens ...float64) *engine.Snapshot {
+		s := &engine.Snapshot{Taken: at.Add(after)}
+		for _, n := range tokens {
+			s.Ranks = append(s.Ranks, engine.Rank{GenerationTokens: known(n)})
+		}
+		return s
+	}
+	for _, c := range []struct {
+		name    string
+		engines []engine.Status
+		want    *float64
+	}{
+		{"no reading", []engine.Status{{}}, nil},
+		{"one reading", []engine.Status{{Snapshot: reading(0, 5)}}, nil},
+		{"two readings of two ranks", []engine.Status{{Before: reading(0, 5, 10), Snapshot: reading(5*time.Second, 105, 410)}}, ptr(100.0)},
+		{"nothing generated is zero", []engine.Status{{Before: reading(0, 5), Snapshot: reading(time.Second, 5)}}, ptr(0.0)},
+		{"a restarted engine is unknown", []engine.Status{{Before: reading(0, 500), Snapshot: reading(time.Second, 5)}}, nil},
+		{"readings at one time are unknown", []engine.Status{{Before: reading(0, 5), Snapshot: reading(0, 9)}}, nil},
+		{"a counter that appears is unknown", []engine.Status{{Before: reading(0), Snapshot: reading(time.Second, 9)}}, nil},
+		{
+			"engines are summed", []engine.Status{
+				{Before: reading(0, 0), Snapshot: reading(2*time.Second, 10)}, {}, {Before: reading(0, 0), Snapshot: reading(time.Second, 7)},
+			}, ptr(12.0),
+		},
+	} {
+		s := Source{Engines: func() []engine.Status { return c.engines }, readHost: noHost}
+		if got := s.Stats(t.Context()).OutputRate; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %s, want %s", c.name, show(got), show(c.want))
+		}
+	}
 }
