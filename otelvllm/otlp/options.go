@@ -21,6 +21,7 @@ type config struct {
 	readers        []sdkmetric.Reader
 	withoutGlobals bool
 	handle         func(error)
+	ownHandler     bool // handle is the caller's
 	queueBytes     int
 }
 
@@ -68,9 +69,15 @@ func WithoutGlobals() Option {
 
 // WithErrorHandler sets who hears of export failures. Without it they go to the error handler of the
 // process (otel.Handle), which writes them to standard error. Either way one cause is reported at most
-// once in ten seconds. The handler may be called from any goroutine.
+// once in ten minutes while it lasts, and once in ten seconds when it comes and goes, with the number of
+// reports left out. Unless [WithoutGlobals] is given, the handler hears of the SDK's own errors too. It may
+// be called from any goroutine; a panic in it is swallowed. A nil handler is ignored.
 func WithErrorHandler(handle func(error)) Option {
-	return func(c *config) { c.handle = handle }
+	return func(c *config) {
+		if handle != nil {
+			c.handle, c.ownHandler = handle, true
+		}
+	}
 }
 
 // WithQueueBytes bounds the queue of spans and the queue of log records, each, to n bytes of estimated

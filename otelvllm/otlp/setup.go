@@ -2,26 +2,26 @@ package otlp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"sync"
+	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/contrib/propagators/autoprop"
 	"go.opentelemetry.io/otel"
 	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/log"
+	nooplog "go.opentelemetry.io/otel/log/noop"
 	"go.opentelemetry.io/otel/metric"
+	noopmetric "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/exemplar"
-	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	nooptrace "go.opentelemetry.io/otel/trace/noop"
 )
 
 // Telemetry is what [Setup] made: providers of the three signals, and their way out of the process. All
@@ -33,129 +33,177 @@ type Telemetry struct {
 	propagator propagation.TextMapPropagator
 	handler    http.Handler
 
-	flushes   []func(context.Context) error
-	shutdowns []func(context.Context) error
+	accounts   accounts
+	transports transports
+	spans      *spanProcessor  // nil where nothing is exported, or another way
+	metrics    *metricExporter // nil where nothing is exported, or another way
+	logs       *logProcessor   // nil where nothing is exported, or another way
 
-	once sync.Once
-	err  error
-}
+	fromConfig bool // the providers come from OTEL_CONFIG_FILE
 
-// Lost counts what was made and could not be delivered.
-type Lost struct {
-	Spans   int64
-	Metrics int64 // data points
-	Logs    int64 // log records
-}
+	flushes []func(context.Context) error
+	stops   []func(context.Context) error // of what is not ours: callers' processors, readers, providers
 
-// LostError is the error of [Telemetry.Shutdown] when something was lost.
-type LostError struct {
-	Lost
-}
-
-func (e *LostError) Error() string {
-	return fmt.Sprintf("telemetry lost: spans=%d metrics=%d logs=%d", e.Spans, e.Metrics, e.Logs)
+	shutdown *once
 }
 
 // Setup makes the providers that the OTEL_* variables ask for and, unless [WithoutGlobals] is given,
-// makes them the ones of the process. It connects to nothing by itself, so a collector that is down does not
-// make it fail. The error names the variable that has a value which is not allowed. The caller must call
-// [Telemetry.Shutdown].
+// makes them those of the process. It waits for no collector, so one that is down does not make it fail. The
+// error names the variable that has a value which is not allowed, and what is allowed. The caller must
+// call [Telemetry.Shutdown].
 func Setup(ctx context.Context, opts ...Option) (*Telemetry, error) {
-	c := config{}
+	c := config{handle: otel.Handle}
 	for _, opt := range opts {
 		opt(&c)
 	}
-	res, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(c.attributes...), resource.WithFromEnv())
-	if err != nil {
-		return nil, fmt.Errorf("make resource: %w", err)
+	if err := checkEnvironment(); err != nil {
+		return nil, err
 	}
-	spans, err := autoexport.NewSpanExporter(ctx)
+	propagator, err := newPropagator()
 	if err != nil {
-		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: %w", err)
-	}
-	reader, err := autoexport.NewMetricReader(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("OTEL_METRICS_EXPORTER: %w", err)
-	}
-	logs, err := autoexport.NewLogExporter(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("OTEL_LOGS_EXPORTER: %w", err)
+		return nil, err
 	}
 	registry := prometheus.NewRegistry()
-	scrape, err := promexporter.New(promexporter.WithRegisterer(registry))
-	if err != nil {
-		return nil, fmt.Errorf("make prometheus reader: %w", err)
-	}
-	tracers := sdktrace.NewTracerProvider(tracerOptions(c, res, spans)...)
-	meters := sdkmetric.NewMeterProvider(meterOptions(c, res, reader, scrape)...)
-	loggers := sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(sdklog.NewBatchProcessor(logs)))
 	t := &Telemetry{
-		tracers: tracers, meters: meters, loggers: loggers, propagator: autoprop.NewTextMapPropagator(),
-		handler:   promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
-		flushes:   []func(context.Context) error{tracers.ForceFlush, meters.ForceFlush, loggers.ForceFlush},
-		shutdowns: []func(context.Context) error{tracers.Shutdown, meters.Shutdown, loggers.Shutdown},
+		accounts: newAccounts(), propagator: propagator,
+		handler:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError}),
+		shutdown: newOnce(),
+	}
+	r := newReporter(c.handle)
+	switch {
+	case strings.EqualFold(env("OTEL_SDK_DISABLED"), "true"):
+		t.disable(c)
+	case env("OTEL_CONFIG_FILE") != "":
+		err = t.fromFile(ctx, c, registry)
+	default:
+		err = t.build(ctx, c, registry, r)
+	}
+	if err != nil {
+		t.discard()
+		return nil, err
 	}
 	if !c.withoutGlobals {
-		otel.SetTracerProvider(t.tracers)
-		otel.SetMeterProvider(t.meters)
-		otel.SetLoggerProvider(t.loggers)
-		otel.SetTextMapPropagator(t.propagator)
+		t.install(c, r)
 	}
 	return t, nil
 }
 
-func tracerOptions(c config, res *resource.Resource, exporter sdktrace.SpanExporter) []sdktrace.TracerProviderOption {
-	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithBatcher(exporter)}
+// newPropagator makes the propagator that OTEL_PROPAGATORS asks for.
+func newPropagator() (propagation.TextMapPropagator, error) {
+	const variable = "OTEL_PROPAGATORS"
+	v := env(variable)
+	if v == "" {
+		return propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}), nil
+	}
+	names := strings.Split(v, ",")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	p, err := autoprop.TextMapPropagator(names...)
+	if err != nil {
+		return nil, badValue(variable, v, oneOf([]string{"tracecontext", "baggage", "b3", "b3multi", "jaeger", "xray", "ottrace", "none"}))
+	}
+	return p, nil
+}
+
+// disable makes providers that do nothing, as OTEL_SDK_DISABLED asks for.
+func (t *Telemetry) disable(c config) {
+	t.tracers, t.meters, t.loggers = nooptrace.NewTracerProvider(), noopmetric.NewMeterProvider(), nooplog.NewLoggerProvider()
 	for _, p := range c.processors {
-		opts = append(opts, sdktrace.WithSpanProcessor(p))
+		t.stops = append(t.stops, p.Shutdown)
 	}
-	return opts
-}
-
-func meterOptions(c config, res *resource.Resource, readers ...sdkmetric.Reader) []sdkmetric.Option {
-	opts := []sdkmetric.Option{sdkmetric.WithResource(res), sdkmetric.WithExemplarFilter(exemplar.TraceBasedFilter)}
-	for _, r := range append(readers, c.readers...) {
-		opts = append(opts, sdkmetric.WithReader(r))
+	for _, r := range c.readers {
+		t.stops = append(t.stops, r.Shutdown)
 	}
-	return opts
 }
 
-// TracerProvider returns the provider of spans.
-func (t *Telemetry) TracerProvider() trace.TracerProvider { return t.tracers }
-
-// MeterProvider returns the provider of metrics.
-func (t *Telemetry) MeterProvider() metric.MeterProvider { return t.meters }
-
-// LoggerProvider returns the provider of log records.
-func (t *Telemetry) LoggerProvider() log.LoggerProvider { return t.loggers }
-
-// Propagator returns the propagator that OTEL_PROPAGATORS asks for, by default tracecontext,baggage.
-func (t *Telemetry) Propagator() propagation.TextMapPropagator { return t.propagator }
-
-// Handler serves the metrics of the process as Prometheus text, from a registry of its own.
-func (t *Telemetry) Handler() http.Handler { return t.handler }
-
-// ForceFlush sends what waits, and returns when that is done or ctx ends.
-func (t *Telemetry) ForceFlush(ctx context.Context) error {
-	return each(ctx, t.flushes)
-}
-
-// Shutdown sends what waits and stops everything.
-func (t *Telemetry) Shutdown(ctx context.Context) error {
-	t.once.Do(func() { t.err = each(ctx, t.shutdowns) })
-	return t.err
-}
-
-// Lost returns what was lost so far.
-func (t *Telemetry) Lost() Lost { return Lost{} }
-
-// each calls all fns at once, so that one that hangs does not cost the others their time.
-func each(ctx context.Context, fns []func(context.Context) error) error {
-	errs := make([]error, len(fns))
-	var wg sync.WaitGroup
-	for i, fn := range fns {
-		wg.Go(func() { errs[i] = fn(ctx) })
+// build makes providers whose exports go through the queues.
+func (t *Telemetry) build(ctx context.Context, c config, registry *prometheus.Registry, r *reporter) error {
+	res, err := newResource(ctx, c, r)
+	if err != nil {
+		return err
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	spans, err := newSpanExporter(ctx, &t.transports)
+	if err != nil {
+		return err
+	}
+	if spans != nil {
+		t.spans = newSpanProcessor(spans, queueLimits(c, "OTEL_BSP_", 5*time.Second), t.accounts.traces, r)
+	}
+	logs, err := newLogExporter(ctx, &t.transports)
+	if err != nil {
+		return err
+	}
+	if logs != nil {
+		t.logs = newLogProcessor(logs, queueLimits(c, "OTEL_BLRP_", time.Second), t.accounts.logs, r)
+	}
+	tracing := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
+	for _, p := range c.processors { // first, so that a flush of ours that waits does not keep theirs
+		s := &stoppable{SpanProcessor: p}
+		tracing = append(tracing, sdktrace.WithSpanProcessor(s))
+		t.stops = append(t.stops, s.Shutdown)
+	}
+	if t.spans != nil {
+		tracing = append(tracing, sdktrace.WithSpanProcessor(t.spans))
+	}
+	logging := []sdklog.LoggerProviderOption{sdklog.WithResource(res)}
+	if t.logs != nil {
+		logging = append(logging, sdklog.WithProcessor(t.logs))
+	}
+	tracers, loggers := sdktrace.NewTracerProvider(tracing...), sdklog.NewLoggerProvider(logging...)
+	t.tracers, t.loggers = tracers, loggers
+	t.flushes = append(t.flushes, tracers.ForceFlush, loggers.ForceFlush)
+	return t.buildMetrics(ctx, c, registry, r, sdkmetric.WithResource(res))
+}
+
+func (t *Telemetry) buildMetrics(ctx context.Context, c config, registry *prometheus.Registry, r *reporter, opts ...sdkmetric.Option) error {
+	scrape, err := promexporter.New(promexporter.WithRegisterer(registry))
+	if err != nil {
+		return fmt.Errorf("make the Prometheus reader: %w", err)
+	}
+	opts = append(opts, sdkmetric.WithReader(scrape), sdkmetric.WithView(views()...))
+	var reader sdkmetric.Reader
+	if reader, t.metrics, err = newMetricReader(ctx, &t.transports, t.accounts.metrics, r); err != nil {
+		return err
+	}
+	if reader != nil {
+		opts = append(opts, sdkmetric.WithReader(reader))
+	}
+	for _, other := range c.readers {
+		opts = append(opts, sdkmetric.WithReader(other))
+	}
+	meters := sdkmetric.NewMeterProvider(opts...)
+	t.meters = meters
+	t.flushes = append(t.flushes, func(ctx context.Context) error {
+		err := meters.ForceFlush(ctx)
+		if t.metrics != nil {
+			err = first(err, t.metrics.lastError())
+		}
+		return err
+	})
+	return t.accounts.observe(meters)
+}
+
+// queueLimits reads the settings of a queue from the variables with prefix. OTEL_BSP_MAX_QUEUE_SIZE and
+// OTEL_BLRP_MAX_QUEUE_SIZE, a number of items, have no meaning here: bytes bound the queue.
+func queueLimits(c config, prefix string, delay time.Duration) limits {
+	l := limits{
+		bytes: c.queueBytes, batch: number(prefix+"MAX_EXPORT_BATCH_SIZE", 512),
+		delay: milliseconds(prefix+"SCHEDULE_DELAY", delay), timeout: milliseconds(prefix+"EXPORT_TIMEOUT", 30*time.Second),
+	}
+	if l.bytes <= 0 {
+		l.bytes = DefaultQueueBytes
+	}
+	return l
+}
+
+// install makes t the telemetry of the process.
+func (t *Telemetry) install(c config, r *reporter) {
+	otel.SetTracerProvider(t.tracers)
+	otel.SetMeterProvider(t.meters)
+	otel.SetLoggerProvider(t.loggers)
+	otel.SetTextMapPropagator(t.propagator)
+	if c.ownHandler {
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { r.report("sdk", causeOf(err), err) }))
+	}
 }

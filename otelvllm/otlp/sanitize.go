@@ -1,0 +1,140 @@
+package otlp
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+)
+
+// maxStringBytes is the length to which strings in spans and log records are cut. One attribute of
+// megabytes would push hundreds of other spans out of the queue.
+const maxStringBytes = 4 << 10
+
+// Estimated costs in bytes on the wire beside the text itself: tags, lengths, ids, times.
+const (
+	valueCost = 8
+	itemCost  = 96
+	partCost  = 24 // an event or a link
+)
+
+// One byte that is not UTF-8 makes protobuf refuse the whole batch, so every string is checked before an
+// item enters the queue. What is clean already, nearly everything, is used as it is, without a copy.
+
+// cleanString returns s as valid UTF-8 of at most maxStringBytes, cut between runes.
+func cleanString(s string) string {
+	if len(s) <= maxStringBytes && utf8.ValidString(s) {
+		return s
+	}
+	if len(s) > maxStringBytes {
+		cut := maxStringBytes
+		for cut > maxStringBytes-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
+			cut--
+		}
+		s = s[:cut]
+	}
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) > maxStringBytes { // the replacement is longer than the byte it replaces
+		return cleanString(s)
+	}
+	return strings.Clone(s) // so that megabytes cut off are not kept
+}
+
+// cleanAttributes returns attributes with clean keys and values, the same slice when they are, and their
+// estimated size.
+func cleanAttributes(attrs []attribute.KeyValue) (clean []attribute.KeyValue, bytes int) {
+	copied := false
+	for i, kv := range attrs {
+		key := cleanString(string(kv.Key))
+		value, n, same := cleanValue(kv.Value)
+		bytes += len(key) + n
+		if same && key == string(kv.Key) {
+			continue
+		}
+		if !copied {
+			attrs, copied = slices.Clone(attrs), true
+		}
+		attrs[i] = attribute.KeyValue{Key: attribute.Key(key), Value: value}
+	}
+	return attrs, bytes
+}
+
+// cleanValue returns a clean v, its estimated size, and whether it is v itself.
+func cleanValue(v attribute.Value) (clean attribute.Value, bytes int, same bool) {
+	switch v.Type() {
+	case attribute.STRING:
+		s := cleanString(v.AsString())
+		return orSame(v, attribute.StringValue(s), len(s), s == v.AsString())
+	case attribute.BYTESLICE:
+		b := v.AsByteSlice()
+		cut := b[:min(len(b), maxStringBytes)]
+		return orSame(v, attribute.ByteSliceValue(slices.Clone(cut)), len(cut), len(cut) == len(b))
+	case attribute.STRINGSLICE:
+		return cleanStrings(v)
+	case attribute.SLICE:
+		return cleanSlice(v)
+	case attribute.MAP:
+		entries := v.AsMap()
+		cleaned, n := cleanAttributes(entries)
+		return orSame(v, attribute.MapValue(cleaned...), n, len(entries) == 0 || &cleaned[0] == &entries[0])
+	case attribute.BOOLSLICE:
+		return v, valueCost * (1 + len(v.AsBoolSlice())), true
+	case attribute.INT64SLICE:
+		return v, valueCost * (1 + len(v.AsInt64Slice())), true
+	case attribute.FLOAT64SLICE:
+		return v, valueCost * (1 + 2*len(v.AsFloat64Slice())), true
+	default:
+		return v, 2 * valueCost, true
+	}
+}
+
+func orSame(v, clean attribute.Value, bytes int, same bool) (attribute.Value, int, bool) {
+	if same {
+		clean = v
+	}
+	return clean, bytes + valueCost, same
+}
+
+func cleanStrings(v attribute.Value) (attribute.Value, int, bool) {
+	list, bytes, same := v.AsStringSlice(), 0, true // AsStringSlice is a copy
+	for i, s := range list {
+		list[i] = cleanString(s)
+		same = same && list[i] == s
+		bytes += len(list[i]) + valueCost
+	}
+	return orSame(v, attribute.StringSliceValue(list), bytes, same)
+}
+
+func cleanSlice(v attribute.Value) (attribute.Value, int, bool) {
+	list, bytes, same := v.AsSlice(), 0, true // AsSlice is a copy
+	for i, e := range list {
+		clean, n, ok := cleanValue(e)
+		list[i] = clean
+		same = same && ok
+		bytes += n
+	}
+	return orSame(v, attribute.SliceValue(list...), bytes, same)
+}
+
+// cleanSet returns a set with clean keys and values, the same when it is clean.
+func cleanSet(set attribute.Set) attribute.Set {
+	for i := range set.Len() {
+		kv, _ := set.Get(i)
+		if _, _, same := cleanValue(kv.Value); same && cleanString(string(kv.Key)) == string(kv.Key) {
+			continue
+		}
+		attrs, _ := cleanAttributes(set.ToSlice())
+		return attribute.NewSet(attrs...)
+	}
+	return set
+}
+
+// cleanScope returns a scope with clean texts.
+func cleanScope(s instrumentation.Scope) instrumentation.Scope {
+	return instrumentation.Scope{
+		Name: cleanString(s.Name), Version: cleanString(s.Version), SchemaURL: cleanString(s.SchemaURL),
+		Attributes: cleanSet(s.Attributes),
+	}
+}
