@@ -47,6 +47,7 @@ func (l *live) read(p []byte) {
 	}
 	now := l.now()
 	seen := l.answer.Write(p)
+	l.content.answer(p)
 	switch {
 	case seen.Contents > 0:
 		l.contents(now, seen.Contents)

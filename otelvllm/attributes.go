@@ -46,6 +46,8 @@ const (
 	keyCacheReadTokens    = attribute.Key("gen_ai.usage.cache_read.input_tokens")
 	keyCacheWriteTokens   = attribute.Key("gen_ai.usage.cache_creation.input_tokens")
 	keyReasoningTokens    = attribute.Key("gen_ai.usage.reasoning.output_tokens")
+	keyInputMessages      = attribute.Key("gen_ai.input.messages")
+	keyOutputMessages     = attribute.Key("gen_ai.output.messages")
 	keyTokenType          = attribute.Key("gen_ai.token.type")
 	providerVLLM          = "vllm"
 	tokenInput            = "input"

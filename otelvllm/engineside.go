@@ -26,6 +26,7 @@ func (l *live) join(endpoint *wire.Endpoint, address string, port int, start tim
 	l.endpoint, l.engine, l.inFlight, l.side.client = endpoint, true, true, true
 	l.answer, l.call.Status, l.evidence.sendErr, l.evidence.bodyErr = nil, 0, nil, nil
 	l.call.ServerAddress, l.call.ServerPort = address, port
+	l.content.restart()
 	l.call.Attempts++
 	if request.Complete {
 		l.describe(request)

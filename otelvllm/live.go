@@ -57,6 +57,7 @@ type live struct {
 	engine    bool // a Transport sees the engine's own bytes; what the handler writes is not read
 	inFlight  bool // an attempt is under way
 	evidence  evidence
+	content   *recording
 
 	generation generation
 	// Offsets from call.Start; zero means it has not happened.
@@ -99,7 +100,7 @@ func liveFrom(ctx context.Context) *live {
 // begin opens a call: its request span and its entry in the registry. The context it returns
 // carries both and is cancelled as ctx is.
 func (c *core) begin(ctx context.Context, o opening) (context.Context, *live) {
-	l := &live{core: c, endpoint: o.endpoint, side: o.side}
+	l := &live{core: c, endpoint: o.endpoint, side: o.side, content: newRecording(c.capture)}
 	l.call = Call{
 		Operation: o.operation, Route: clean(o.route, maxText), Start: o.start, Stream: o.stream,
 		ServerAddress: o.address, ServerPort: o.port, Model: clean(o.request.Model, maxText),
@@ -172,6 +173,7 @@ func (l *live) requestBytes(p []byte) {
 	defer l.mu.Unlock()
 	if l.request != nil && !l.described {
 		l.request.Write(p)
+		l.content.request(p)
 	}
 }
 

@@ -30,6 +30,7 @@ type config struct {
 	models         []string
 	injectUsage    bool
 	slo            SLO
+	capture        Capture
 }
 
 func newConfig(opts []Option) config {
@@ -39,6 +40,7 @@ func newConfig(opts []Option) config {
 		propagator:     otel.GetTextMapPropagator(),
 		keep:           notProbe,
 		injectUsage:    true,
+		capture:        captureFromEnv(),
 	}
 	for _, opt := range opts {
 		if opt != nil {

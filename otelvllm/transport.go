@@ -95,6 +95,9 @@ func (a *attempt) open(out *http.Request, endpoint *wire.Endpoint, start time.Ti
 		})
 		a.live.join(endpoint, address, port, start, request)
 	}
+	if a.owned {
+		a.live.content.request(body)
+	}
 	a.ctx = trace.ContextWithSpan(a.ctx, a.live.generation.span)
 	a.setBody(out, endpoint, body)
 	return nil

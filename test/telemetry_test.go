@@ -41,6 +41,7 @@ func newStage(t *testing.T) *stage {
 		otelvllm.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSyncer(s.spans))),
 		otelvllm.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(s.reader))),
 		otelvllm.WithPropagators(propagation.TraceContext{}), otelvllm.WithRegistry(registry),
+		otelvllm.WithContentCapture(otelvllm.Capture{Input: true, Output: true}),
 		otelvllm.WithSLO(otelvllm.SLO{TimeToFirstToken: time.Second, TimePerOutputToken: time.Second, Total: time.Minute}),
 	}
 	s.engine = httptest.NewServer(sim.New(sim.Config{
