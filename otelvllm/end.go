@@ -189,4 +189,3 @@ func setStatus(span trace.Span, c *Call) {
 		span.SetStatus(codes.Error, string(c.Outcome))
 	}
 }
-
