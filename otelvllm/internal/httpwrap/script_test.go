@@ -119,6 +119,9 @@ type runner struct {
 	read []byte   // what the handler read
 	end  error    // of the request's body, as the handler met it
 	torn bool     // a ReadFrom failed, so that what was sent of it is not known
+
+	settle func()        // waits until the other side has done all it can; nil: not needed
+	over   chan struct{} // closed when the handler has ended; nil: not needed
 }
 
 const filler = "0123456789abcdefghijklmnopqrstuvwxyz.\n"
@@ -148,6 +151,9 @@ func (r *runner) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.note(op{kind: -2}, trailer, req.Form, req.MultipartForm == nil)
 	}()
 	for _, o := range r.ops {
+		if r.settle != nil {
+			r.settle()
+		}
 		switch {
 		case o.kind <= opControllerFlush:
 			r.write(w, o)
@@ -276,7 +282,11 @@ func (r *runner) ended(err error) {
 }
 
 func (r *runner) hijack(w http.ResponseWriter, o op) bool {
-	conn, rw, err := w.(http.Hijacker).Hijack()
+	h, ok := w.(http.Hijacker)
+	if !ok {
+		return false
+	}
+	conn, rw, err := h.Hijack()
 	r.note(o, err)
 	if err != nil {
 		return false

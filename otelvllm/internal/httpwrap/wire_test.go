@@ -121,6 +121,31 @@ func (l *lineLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// behind returns a handler that runs the script behind Serve, or bare if o is nil, and notes what a middleware outside finds
+// afterwards.
+func (r *runner) behind(o *seen) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path != "/s" {
+			io.WriteString(w, "next") //nolint:errcheck // the transcript has it
+			return
+		}
+		if r.settle != nil {
+			r.settle()
+		}
+		defer func() {
+			if r.over != nil {
+				close(r.over)
+			}
+			r.note(op{kind: -3}, fmt.Sprintf("%T", req.Body), req.Trailer, req.MultipartForm == nil, req.Pattern)
+		}()
+		if o == nil {
+			r.ServeHTTP(w, req)
+		} else {
+			Serve(r, w, req, o)
+		}
+	}
+}
+
 // play runs a script on a server of net/http, with an observer or, if o is nil, bare. It must run in a bubble of synctest: the
 // server waits before it closes some connections, and dates its answers.
 func play(t *testing.T, s script, file *os.File, o *seen) (transcript, *runner) {
@@ -134,23 +159,10 @@ func play(t *testing.T, s script, file *os.File, o *seen) (transcript, *runner) 
 	l := &listener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
 	l.conns <- served
 	run, lines := &runner{script: s, file: file}, &lineLog{}
-	server := &http.Server{ErrorLog: log.New(lines, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/s" {
-			io.WriteString(w, "next") //nolint:errcheck // the transcript has it
-			return
-		}
-		defer func() {
-			run.note(op{kind: -3}, fmt.Sprintf("%T", r.Body), r.Trailer, r.MultipartForm == nil, r.Pattern)
-		}()
-		if o == nil {
-			run.ServeHTTP(w, r)
-		} else {
-			Serve(run, w, r, o)
-		}
-	})}
-	served2 := make(chan struct{})
+	server := &http.Server{ErrorLog: log.New(lines, "", 0), Handler: run.behind(o)}
+	ended := make(chan struct{})
 	go func() {
-		defer close(served2)
+		defer close(ended)
 		server.Serve(l) //nolint:errcheck // it ends when the listener closes
 	}()
 	// A second request shows what the server made of the connection. The write fails where it closed it before.
@@ -160,7 +172,7 @@ func play(t *testing.T, s script, file *os.File, o *seen) (transcript, *runner) 
 	if err := server.Shutdown(context.Background()); err != nil {
 		t.Error(err)
 	}
-	<-served2
+	<-ended
 	client.Close()
 	synctest.Wait() // until the handler that hijacked its connection has ended too
 	return transcript{w.writes, run.log, lines.lines}, run
