@@ -80,6 +80,28 @@ const (
 	keyStallEvidence    = attribute.Key("vllm.stall.evidence")
 )
 
+// Names of [WithDialects]. None of them is emitted unless asked for.
+const (
+	keyLangfuseStart    = attribute.Key("langfuse.observation.completion_start_time")
+	keyOISpanKind       = attribute.Key("openinference.span.kind")
+	keyOIModel          = attribute.Key("llm.model_name")
+	keyOIEmbeddingModel = attribute.Key("embedding.model_name")
+	keyOIProvider       = attribute.Key("llm.provider")
+	keyOISystem         = attribute.Key("llm.system")
+	keyOIPrompt         = attribute.Key("llm.token_count.prompt")
+	keyOICompletion     = attribute.Key("llm.token_count.completion")
+	keyOITotal          = attribute.Key("llm.token_count.total")
+	keyOICacheRead      = attribute.Key("llm.token_count.prompt_details.cache_read")
+	keyOICacheWrite     = attribute.Key("llm.token_count.prompt_details.cache_write")
+	keyOIReasoning      = attribute.Key("llm.token_count.completion_details.reasoning")
+	keyOIFinish         = attribute.Key("llm.finish_reason")
+	keyOIParameters     = attribute.Key("llm.invocation_parameters")
+	keyOldSystem        = attribute.Key("gen_ai.system")
+	keyOldStream        = attribute.Key("gen_ai.request.is_stream")
+	keyOldTotal         = attribute.Key("gen_ai.usage.total_tokens")
+	keyOldDimension     = attribute.Key("gen_ai.request.embedding_dimension")
+)
+
 // Limits on what strangers can put into a telemetry stream.
 const (
 	maxText  = 256 // bytes of a string on a span

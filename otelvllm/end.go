@@ -151,6 +151,7 @@ func (l *live) endSpans() {
 	}
 	if l.span.IsRecording() {
 		l.span.SetAttributes(callAttributes(c, l.evidence.streamed)...)
+		l.span.SetAttributes(dialectAttributes(l.core.dialects, c, l.asked)...)
 		l.span.SetAttributes(l.content.attributes(l.core.capture, l.evidence.streamed)...)
 	}
 	setStatus(l.span, c)

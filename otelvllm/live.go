@@ -57,6 +57,7 @@ type live struct {
 	engine    bool // a Transport sees the engine's own bytes; what the handler writes is not read
 	inFlight  bool // an attempt is under way
 	evidence  evidence
+	asked     wire.Request
 	content   *recording
 
 	generation generation
@@ -198,7 +199,7 @@ func (l *live) describe(r wire.Request) {
 	if l.described {
 		return
 	}
-	l.described = true
+	l.described, l.asked = true, r
 	if model := clean(r.Model, maxText); model != "" && model != l.call.Model {
 		l.call.Model = model
 		l.span.SetName(l.call.Operation + " " + model)

@@ -31,6 +31,7 @@ type config struct {
 	injectUsage    bool
 	slo            SLO
 	capture        Capture
+	dialects       []Dialect
 }
 
 func newConfig(opts []Option) config {

@@ -34,6 +34,9 @@ func TestOnlyAWriteThatTakesLongIsBlocked(t *testing.T) {
 		if d, _ := q.Quiet(time.Now()); d != time.Second {
 			t.Errorf("a second after the write: got quiet for %s, want 1s", d)
 		}
+		if got, want := q.Status(time.Now()).LastUnblocked, time.Now().Add(-time.Second); !got.Equal(want) {
+			t.Errorf("got unblocked at %s, want %s", got, want)
+		}
 		q.WriteStarted(time.Now())
 		time.Sleep(time.Millisecond)
 		q.WriteEnded(time.Now())

@@ -86,7 +86,7 @@ type Request struct {
 	progress  atomic.Int64 // when the engine last sent something, in ns since start
 	keepAlive atomic.Int64 // the same for comments, plus one; 0 means none
 	writing   atomic.Int64 // when the write to the caller began that is under way, in ns since start, plus one; 0 means none
-	unblocked atomic.Int64 // when the last write to the caller ended that had been blocked, likewise
+	unblocked atomic.Int64 // when the last write to the caller ended that had been blocked, in ns since start; 0 means never
 	contents  atomic.Int64
 	output    atomic.Int64 // output tokens; -1 means unknown
 	stall     atomic.Pointer[Stall]

@@ -19,6 +19,8 @@ type Status struct {
 	// BlockedSince is when the write to the caller began that is under way, if it lasts for longer
 	// than a write to a caller who reads; zero means there is none.
 	BlockedSince time.Time
+	// LastUnblocked is when the last such write ended; zero means there was none.
+	LastUnblocked time.Time
 	// Phase is the phase since PhaseSince; empty until one was entered.
 	Phase      Phase
 	PhaseSince time.Time
@@ -73,6 +75,9 @@ func (q *Request) statusLocked(now time.Time) Status {
 	}
 	if at, ok := q.blocked(int64(now.Sub(q.start))); ok {
 		s.BlockedSince = q.start.Add(time.Duration(at))
+	}
+	if at := q.unblocked.Load(); at > 0 {
+		s.LastUnblocked = q.start.Add(time.Duration(at))
 	}
 	return s
 }
