@@ -41,7 +41,7 @@ func cleanRecord(r *sdklog.Record) (sdklog.Record, int) {
 	if s := cleanString(c.SeverityText()); s != c.SeverityText() {
 		c.SetSeverityText(s)
 	}
-	body, n, same := cleanValue(c.Body())
+	body, n, same := cleanValue(c.Body(), maxStringBytes)
 	bytes += n
 	if !same {
 		c.SetBody(body)

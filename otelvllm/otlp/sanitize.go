@@ -10,8 +10,21 @@ import (
 )
 
 // maxStringBytes is the length to which strings in spans and log records are cut. One attribute of
-// megabytes would push hundreds of other spans out of the queue.
-const maxStringBytes = 4 << 10
+// megabytes would push hundreds of other spans out of the queue. The messages that a user chose to capture are
+// JSON, of no use when cut, and have a limit of their own where they are captured.
+const (
+	maxStringBytes  = 4 << 10
+	maxMessageBytes = 1 << 20
+)
+
+// maxBytes returns the limit for strings under a key.
+func maxBytes(key attribute.Key) int {
+	switch key {
+	case "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions":
+		return maxMessageBytes
+	}
+	return maxStringBytes
+}
 
 // Estimated costs in bytes on the wire beside the text itself: tags, lengths, ids, times.
 const (
@@ -24,22 +37,27 @@ const (
 // item enters the queue. What is clean already, nearly everything, is used as it is, without a copy.
 
 // cleanString returns s as valid UTF-8 of at most maxStringBytes, cut between runes.
-func cleanString(s string) string {
-	if len(s) <= maxStringBytes && utf8.ValidString(s) {
+func cleanString(s string) string { return cleanText(s, maxStringBytes) }
+
+func cleanText(s string, limit int) string {
+	if len(s) <= limit && utf8.ValidString(s) {
 		return s
 	}
-	if len(s) > maxStringBytes {
-		cut := maxStringBytes
-		for cut > maxStringBytes-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
-			cut--
-		}
-		s = s[:cut]
+	// ToValidUTF8 may make the text longer, so it comes before the second cut.
+	s = strings.ToValidUTF8(cut(s, limit), "\uFFFD")
+	return strings.Clone(cut(s, limit)) // so that megabytes cut off are not kept
+}
+
+// cut returns at most limit bytes of s, without a part of a rune at the end.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
 	}
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) > maxStringBytes { // the replacement is longer than the byte it replaces
-		return cleanString(s)
+	end := limit
+	for end > limit-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
 	}
-	return strings.Clone(s) // so that megabytes cut off are not kept
+	return s[:end]
 }
 
 // cleanAttributes returns attributes with clean keys and values, the same slice when they are, and their
@@ -48,7 +66,7 @@ func cleanAttributes(attrs []attribute.KeyValue) (clean []attribute.KeyValue, by
 	copied := false
 	for i, kv := range attrs {
 		key := cleanString(string(kv.Key))
-		value, n, same := cleanValue(kv.Value)
+		value, n, same := cleanValue(kv.Value, maxBytes(kv.Key))
 		bytes += len(key) + n
 		if same && key == string(kv.Key) {
 			continue
@@ -62,19 +80,19 @@ func cleanAttributes(attrs []attribute.KeyValue) (clean []attribute.KeyValue, by
 }
 
 // cleanValue returns a clean v, its estimated size, and whether it is v itself.
-func cleanValue(v attribute.Value) (clean attribute.Value, bytes int, same bool) {
+func cleanValue(v attribute.Value, limit int) (clean attribute.Value, bytes int, same bool) {
 	switch v.Type() {
 	case attribute.STRING:
-		s := cleanString(v.AsString())
+		s := cleanText(v.AsString(), limit)
 		return orSame(v, attribute.StringValue(s), len(s), s == v.AsString())
 	case attribute.BYTESLICE:
 		b := v.AsByteSlice()
-		cut := b[:min(len(b), maxStringBytes)]
-		return orSame(v, attribute.ByteSliceValue(slices.Clone(cut)), len(cut), len(cut) == len(b))
+		short := b[:min(len(b), limit)]
+		return orSame(v, attribute.ByteSliceValue(short), len(short), len(short) == len(b))
 	case attribute.STRINGSLICE:
-		return cleanStrings(v)
+		return cleanStrings(v, limit)
 	case attribute.SLICE:
-		return cleanSlice(v)
+		return cleanSlice(v, limit)
 	case attribute.MAP:
 		entries := v.AsMap()
 		cleaned, n := cleanAttributes(entries)
@@ -97,20 +115,20 @@ func orSame(v, clean attribute.Value, bytes int, same bool) (attribute.Value, in
 	return clean, bytes + valueCost, same
 }
 
-func cleanStrings(v attribute.Value) (attribute.Value, int, bool) {
+func cleanStrings(v attribute.Value, limit int) (attribute.Value, int, bool) {
 	list, bytes, same := v.AsStringSlice(), 0, true // AsStringSlice is a copy
 	for i, s := range list {
-		list[i] = cleanString(s)
+		list[i] = cleanText(s, limit)
 		same = same && list[i] == s
 		bytes += len(list[i]) + valueCost
 	}
 	return orSame(v, attribute.StringSliceValue(list), bytes, same)
 }
 
-func cleanSlice(v attribute.Value) (attribute.Value, int, bool) {
+func cleanSlice(v attribute.Value, limit int) (attribute.Value, int, bool) {
 	list, bytes, same := v.AsSlice(), 0, true // AsSlice is a copy
 	for i, e := range list {
-		clean, n, ok := cleanValue(e)
+		clean, n, ok := cleanValue(e, limit)
 		list[i] = clean
 		same = same && ok
 		bytes += n
@@ -122,7 +140,7 @@ func cleanSlice(v attribute.Value) (attribute.Value, int, bool) {
 func cleanSet(set attribute.Set) attribute.Set {
 	for i := range set.Len() {
 		kv, _ := set.Get(i)
-		if _, _, same := cleanValue(kv.Value); same && cleanString(string(kv.Key)) == string(kv.Key) {
+		if _, _, same := cleanValue(kv.Value, maxBytes(kv.Key)); same && cleanString(string(kv.Key)) == string(kv.Key) {
 			continue
 		}
 		attrs, _ := cleanAttributes(set.ToSlice())
