@@ -1,12 +1,16 @@
-// Package watchdog sees requests that hang, while they hang.
+// Package watchdog sees requests that hang, while they hang, and says why.
 //
 // A request is judged by our own clock and its phase: it is stalled when the engine has sent nothing
 // for longer than a threshold. Never by the engine's /health, which stays 200 while the engine is
 // wedged. A keep-alive comment shows that the connection lives; it is evidence, not progress.
 //
+// The cause is found by [Diagnose], a pure function over one table of rules: what our own requests
+// show beside the engine's counters and the GPUs' readings. If an engine is down, forty stalled
+// streams are one finding.
+//
 // One timer serves all requests. The watchdog raises each stall once, through the request's own
-// OnStall hook, repeats it with growing pauses while it lasts, and keeps the findings for a page or
-// an endpoint to show.
+// OnStall hook, and once more where its cause has become another; it repeats it with growing pauses
+// while it lasts, and keeps the findings for a page or an endpoint to show.
 package watchdog
 
 import (
@@ -14,43 +18,49 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/otelvllm/otelvllm-go/otelvllm/engine"
 	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
 )
 
 // DefaultStallAfter is the silence after which a request counts as stalled.
 const DefaultStallAfter = 30 * time.Second
 
-// unstreamedFactor stretches the threshold for an answer that is not streamed, before its headers:
-// such a request is silent by nature until it is done.
-const unstreamedFactor = 10
+// tick is the time between two looks at engines and GPUs. Requests have a timer of their own.
+const tick = time.Second
 
-// maxRepeatPause bounds the growing pause between two reports of one stall.
-const maxRepeatPause = 10 * time.Minute
-
-// Watchdog watches the running requests of a registry. Registry must be set before Run; the zero
-// value of every other field is a usable default. Its methods are safe for concurrent use.
+// Watchdog watches the running requests of a registry and what serves them. Set its fields before
+// Run; the zero value of each is a usable default. Its methods are safe for concurrent use.
 type Watchdog struct {
 	// Registry holds the requests to watch. Nil means there are none.
 	Registry *inflight.Registry
-	// StallAfter is the silence after which a request counts as stalled. Zero means 30 s.
+	// StallAfter is the silence after which a request counts as stalled. Zero means 30 s. A cause
+	// can be named only by readings that were made since the silence began: engines should be read
+	// several times in this time.
 	StallAfter time.Duration
+	// Engines returns the state of the engines, as [engine.Monitor.Status] does. It is called once
+	// a second and at each stall, and must not wait. Nil means that nothing is known of any.
+	Engines func() []engine.Status
+	// GPUs returns the readings of the GPUs of this host's engines, under the same rules.
+	GPUs func() []GPU
+	// CPUBusy returns the share of one core that the engine's API server uses, if it runs on this
+	// host, under the same rules.
+	CPUBusy func() engine.Value
 
-	state   atomic.Pointer[report]
-	stalls  map[*inflight.Request]*stall // of the goroutine that runs Run
-	cleared []Finding
-}
+	state atomic.Pointer[report]
 
-// stall is one stall that lasts.
-type stall struct {
-	report inflight.Stall
-	next   time.Time // when it is reported again
-	pause  time.Duration
-	trace  string
+	// The rest belongs to the goroutine that runs Run.
+	stalls   map[*inflight.Request]*stall
+	groups   map[key]int // how many stalls have each cause
+	first    map[key]time.Time
+	shown    map[key]*Finding
+	cleared  []Finding
+	handles  []*inflight.Request // kept from one look to the next, with the next one
+	statuses []inflight.Status
 }
 
 // Run watches until ctx ends, then returns nil. It must not run twice at the same time.
 func (w *Watchdog) Run(ctx context.Context) error {
-	w.stalls = make(map[*inflight.Request]*stall)
+	w.reset()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -64,6 +74,11 @@ func (w *Watchdog) Run(ctx context.Context) error {
 	}
 }
 
+func (w *Watchdog) reset() {
+	w.stalls, w.groups = make(map[*inflight.Request]*stall), make(map[key]int)
+	w.first = make(map[key]time.Time)
+}
+
 func (w *Watchdog) threshold() time.Duration {
 	if w.StallAfter > 0 {
 		return w.StallAfter
@@ -71,55 +86,80 @@ func (w *Watchdog) threshold() time.Duration {
 	return DefaultStallAfter
 }
 
-// limit is how long a request may be silent in its phase.
-func (w *Watchdog) limit(s *inflight.Status) time.Duration {
-	if !s.Stream && (s.Phase == inflight.PhaseQueueOrPrefill || s.Phase == inflight.PhaseConnect) {
-		return unstreamedFactor * w.threshold()
-	}
-	return w.threshold()
-}
+// ticks tells whether there is more to look at than requests.
+func (w *Watchdog) ticks() bool { return w.Engines != nil || w.GPUs != nil }
 
-// check judges every running request and returns when to look again. A request that begins later
-// cannot be due before that: its own silence begins later too.
+// check looks at everything and returns when to look again. A request that begins later cannot be
+// due before that: its own silence begins later too.
 func (w *Watchdog) check(now time.Time) time.Time {
 	next := now.Add(w.threshold())
-	requests := w.Registry.Requests()
-	running := make(map[*inflight.Request]bool, len(w.stalls))
-	moving := 0
-	type due struct {
-		request *inflight.Request
-		status  inflight.Status
+	if w.ticks() {
+		next = earlier(next, now.Add(tick))
 	}
-	var silent []due
-	for _, q := range requests {
-		s := q.Status(now)
-		if s.Ended {
-			continue
+	next, silent := w.scan(now, next)
+	if !silent && len(w.stalls) == 0 && !w.ticks() {
+		if len(w.shown) > 0 || w.state.Load() == nil {
+			w.publish(&diagnosis{}, now)
 		}
-		limit := w.limit(&s)
-		if s.Silent < limit {
-			moving++
-			next = earlier(next, now.Add(limit-s.Silent))
-			continue
-		}
-		running[q] = true
-		silent = append(silent, due{q, s})
+		return next
 	}
-	changed := w.clear(running, now)
-	for _, d := range silent {
-		if st := w.stalls[d.request]; st == nil {
-			w.raise(d.request, &d.status, now, moving, len(requests))
-			changed = true
-		} else if !now.Before(st.next) {
-			w.repeat(d.request, st, &d.status, now)
-			changed = true
-		}
-		next = earlier(next, w.stalls[d.request].next)
+	v := w.view(now, silent)
+	d := diagnose(&v)
+	w.first = d.seen
+	changed := w.reconcile(d, now)
+	for _, st := range w.stalls {
+		next = earlier(next, st.due())
 	}
-	if changed || w.state.Load() == nil {
-		w.publish()
+	if changed || w.ticks() && (len(d.conditions) > 0 || len(w.shown) > 0) || w.state.Load() == nil {
+		w.publish(d, now)
 	}
 	return next
+}
+
+// scan finds out whether a request is silent for longer than the threshold, and when the next one
+// can be. It takes no request's lock: nearly always there is none.
+func (w *Watchdog) scan(now, next time.Time) (time.Time, bool) {
+	silent, limit := false, w.threshold()
+	clear(w.handles)
+	w.handles = w.Registry.AppendRequests(w.handles[:0])
+	for _, q := range w.handles {
+		quiet, running := q.Quiet(now)
+		switch {
+		case !running:
+		case quiet < limit:
+			next = earlier(next, now.Add(limit-quiet))
+		default:
+			silent = true
+			// An answer that is not streamed is looked at again where nature's patience ends.
+			if quiet < unstreamedFactor*limit {
+				next = earlier(next, now.Add(unstreamedFactor*limit-quiet))
+			}
+		}
+	}
+	return next, silent
+}
+
+// view collects what a diagnosis may look at. The requests are left out if none is silent.
+func (w *Watchdog) view(now time.Time, silent bool) View {
+	v := View{Now: now, StallAfter: w.threshold(), first: w.first}
+	clear(w.statuses)
+	w.statuses = w.statuses[:0]
+	if silent {
+		for _, q := range w.handles {
+			w.statuses = append(w.statuses, q.Status(now))
+		}
+		v.Requests = w.statuses
+	}
+	if w.Engines != nil {
+		v.Engines = w.Engines()
+	}
+	if w.GPUs != nil {
+		v.GPUs = w.GPUs()
+	}
+	if w.CPUBusy != nil {
+		v.Host.CPUBusy = w.CPUBusy()
+	}
+	return v
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -127,45 +167,4 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// raise reports a stall for the first time.
-func (w *Watchdog) raise(q *inflight.Request, s *inflight.Status, now time.Time, moving, running int) {
-	st := &stall{pause: w.threshold(), trace: s.TraceID}
-	st.report = inflight.Stall{
-		Cause: string(NoProgress), Phase: string(s.Phase), Summary: summaryNoProgress(s), Remedy: remedyNoProgress,
-		Since: s.LastProgress, Silence: s.Silent, Evidence: evidence(s, now, moving, running),
-	}
-	st.next = now.Add(st.pause)
-	w.stalls[q] = st
-	q.Stalled(st.report)
-}
-
-// repeat reports a stall that lasts, after twice the pause before.
-func (w *Watchdog) repeat(q *inflight.Request, st *stall, s *inflight.Status, now time.Time) {
-	st.pause = min(2*st.pause, maxRepeatPause)
-	st.next = now.Add(st.pause)
-	st.report.Silence = s.Silent
-	st.report.Summary = summaryNoProgress(s)
-	st.report.Repeat++
-	q.Stalled(st.report)
-}
-
-// clear forgets the stalls of requests that move again or have ended, and tells whether there were
-// any.
-func (w *Watchdog) clear(silent map[*inflight.Request]bool, now time.Time) bool {
-	changed := false
-	for q, st := range w.stalls {
-		if silent[q] {
-			continue
-		}
-		delete(w.stalls, q)
-		q.Resumed(now)
-		w.cleared = append(w.cleared, clearedFinding(st, now))
-		changed = true
-	}
-	if extra := len(w.cleared) - maxCleared; extra > 0 {
-		w.cleared = append([]Finding(nil), w.cleared[extra:]...)
-	}
-	return changed
 }

@@ -238,7 +238,8 @@ func BenchmarkTickOver10000Requests(b *testing.B) {
 	for range 10_000 {
 		r.Begin(inflight.Info{Operation: "chat", Stream: true}).Enter(inflight.PhaseDecode, time.Now())
 	}
-	w := &Watchdog{Registry: r, stalls: make(map[*inflight.Request]*stall)}
+	w := &Watchdog{Registry: r}
+	w.reset()
 	b.ReportAllocs()
 	for b.Loop() {
 		w.check(time.Now())

@@ -1,0 +1,291 @@
+package watchdog
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
+)
+
+// maxListed bounds the trace ids that a finding lists.
+const maxListed = 256
+
+// Diagnose names the causes of what is seen, root causes first: a finding that follows from another
+// one is left out, and its requests are that one's. Each stalled request is in one finding, unless
+// there are more than 256 of a kind; a finding without requests is a condition that has lasted for
+// long enough to be of interest by itself. It is a pure function: it reads no clock and keeps
+// nothing.
+func Diagnose(v View) []Finding {
+	d := diagnose(&v)
+	list := make([]Finding, 0, len(d.conditions))
+	for _, c := range d.conditions {
+		if len(c.stalled) > 0 || c.stands {
+			list = append(list, c.finding(d.look))
+		}
+	}
+	return list
+}
+
+// diagnosis is what is the case, and what each stalled request waits for.
+type diagnosis struct {
+	look       *look
+	conditions []*condition       // in the order of the table
+	requests   map[key]*condition // those that are about single requests
+	causes     []*condition       // of each of look.due; nil where there is none
+	seen       map[key]time.Time  // since when each condition holds, those without effect too
+}
+
+// condition is a cause that was found at one place.
+type condition struct {
+	key
+	rule    *rule
+	place   *reading // nil: this host, or not known
+	sign    *sign
+	since   time.Time
+	stands  bool  // it has lasted for long enough to be shown without a stalled request
+	stalled []int // the requests that wait for it
+}
+
+// diagnose finds all conditions, gives each stalled request to the first that explains it, and
+// then gives what follows from another condition to that one.
+func diagnose(v *View) *diagnosis {
+	d := &diagnosis{look: newLook(v), requests: map[key]*condition{}, seen: map[key]time.Time{}}
+	for i := range rules {
+		r := &rules[i]
+		if r.host != nil {
+			d.add(r, nil, r.host(d.look))
+		}
+		if r.engine == nil {
+			continue
+		}
+		for _, e := range d.look.engines {
+			e.found[i] = d.add(r, e, r.engine(d.look, e))
+		}
+	}
+	d.causes = make([]*condition, len(d.look.due))
+	for n, i := range d.look.due {
+		c := d.explain(&v.Requests[i])
+		d.causes[n] = c
+		if c != nil {
+			c.stalled = append(c.stalled, i)
+		}
+	}
+	d.tell()
+	d.keepRoots()
+	return d
+}
+
+// add notes a condition that holds.
+func (d *diagnosis) add(r *rule, e *reading, s *sign) *condition {
+	if s == nil {
+		return nil
+	}
+	c := &condition{key: key{code: r.code}, rule: r, place: e, sign: s, since: s.since}
+	if e != nil {
+		c.engine = e.Address
+	}
+	v := d.look.view
+	first, before := v.first[c.key]
+	if !before {
+		first = v.Now
+	}
+	if c.since.IsZero() || c.since.After(v.Now) {
+		c.since = first
+	}
+	if !s.weak {
+		d.seen[c.key] = first
+		// Without earlier looks a condition that tells no beginning counts as old enough.
+		told := !s.since.IsZero() || v.first != nil
+		c.stands = r.lasts > 0 && (!told || v.Now.Sub(c.since) >= r.lasts)
+	}
+	d.conditions = append(d.conditions, c)
+	return c
+}
+
+// explain returns what a stalled request waits for, or nil if it may still be silent by nature.
+func (d *diagnosis) explain(s *inflight.Status) *condition {
+	e := d.look.engineOf(s)
+	for i := range rules {
+		r := &rules[i]
+		switch {
+		case r.request != nil:
+			if r.request(d.look, e, s) {
+				return d.ofRequest(r, e)
+			}
+		case r.engine == nil:
+		case e != nil:
+			if c := e.found[i]; c != nil && (r.explains == nil || r.explains(d.look, e, s)) {
+				return c
+			}
+		case slices.Contains(stopped, r.code):
+			// It is not known which engine has the request. One that serves nobody explains it.
+			for _, e := range d.look.engines {
+				if c := e.found[i]; c != nil {
+					return c
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// ofRequest returns the condition that requests with the same cause on the same engine share.
+func (d *diagnosis) ofRequest(r *rule, e *reading) *condition {
+	k := key{code: r.code}
+	if e != nil {
+		k.engine = e.Address
+	}
+	c := d.requests[k]
+	if c == nil {
+		c = &condition{key: k, rule: r, place: e}
+		d.requests[k] = c
+		d.conditions = append(d.conditions, c)
+	}
+	return c
+}
+
+// tell completes the conditions of single requests.
+func (d *diagnosis) tell() {
+	for _, c := range d.requests {
+		oldest := &d.look.view.Requests[c.stalled[0]]
+		for _, i := range c.stalled {
+			if s := &d.look.view.Requests[i]; quietSince(s).Before(quietSince(oldest)) {
+				oldest = s
+			}
+		}
+		c.sign = c.rule.tell(d.look, c.place, oldest)
+		c.since = c.sign.since
+	}
+}
+
+// root returns the condition of which c is a consequence, or c. Rows are ordered causes first and
+// the search goes through all of c's causes, so the first that is found has none itself.
+func (d *diagnosis) root(c *condition) *condition {
+	for _, other := range d.conditions {
+		if other != c && follows(c.code, other.code) && overlap(c, other) {
+			return other
+		}
+	}
+	return c
+}
+
+// keepRoots drops the conditions that follow from another one, gives their requests to that one,
+// and puts the rest in order.
+func (d *diagnosis) keepRoots() {
+	roots := make([]*condition, 0, len(d.conditions))
+	moved := make(map[*condition]*condition)
+	for _, c := range d.conditions {
+		if root := d.root(c); root != c {
+			root.stalled = append(root.stalled, c.stalled...)
+			moved[c] = root
+		} else {
+			roots = append(roots, c)
+		}
+	}
+	if len(moved) > 0 {
+		for n, c := range d.causes {
+			if root := moved[c]; root != nil {
+				d.causes[n] = root
+			}
+		}
+	}
+	slices.SortStableFunc(roots, func(a, b *condition) int { return compareKeys(a.key, b.key) })
+	d.conditions = roots
+}
+
+// overlap tells whether two conditions are about the same engine: this host's are about all that
+// run on it, and what is known of no engine is about this host's too.
+func overlap(a, b *condition) bool {
+	switch {
+	case a.place != nil && b.place != nil:
+		return a.place == b.place
+	case a.place != nil:
+		return a.place.local
+	case b.place != nil:
+		return b.place.local
+	}
+	return true
+}
+
+// rank is the place of a cause in the table.
+func rank(code Code) int {
+	return slices.IndexFunc(rules, func(r rule) bool { return r.code == code })
+}
+
+// follows tells whether the cause named first is a consequence of the second, directly or through
+// others.
+func follows(code, cause Code) bool {
+	i := rank(code)
+	if i < 0 {
+		return false
+	}
+	for _, c := range rules[i].dependsOn {
+		if c == cause || follows(c, cause) {
+			return true
+		}
+	}
+	return false
+}
+
+// finding tells people of the condition.
+func (c *condition) finding(x *look) Finding {
+	f := Finding{
+		Code: c.code, Since: c.since, Summary: summary(c.rule, c.sign), Remedy: c.rule.remedy, Evidence: c.sign.evidence, Requests: []string{},
+	}
+	if len(c.stalled) > 0 {
+		f.Evidence = withCount(c.sign.evidence, len(c.stalled))
+	}
+	if engine := c.address(x); engine != "" {
+		f.Engine = &engine
+	}
+	for _, i := range c.stalled {
+		if id := x.view.Requests[i].TraceID; id != "" && len(f.Requests) < maxListed {
+			f.Requests = append(f.Requests, id)
+		}
+	}
+	slices.Sort(f.Requests)
+	return f
+}
+
+// address returns the engine of a condition. What stalls requests on this host stalls its engine,
+// if there is but one.
+func (c *condition) address(x *look) string {
+	if e := x.onlyLocal(); c.engine == "" && c.rule.host != nil && len(c.stalled) > 0 && e != nil {
+		return e.Address
+	}
+	return c.engine
+}
+
+func withCount(evidence map[string]any, n int) map[string]any {
+	m := make(map[string]any, len(evidence)+1)
+	for name, v := range evidence {
+		m[name] = v
+	}
+	m["stalled_requests"] = n
+	return m
+}
+
+// summary fills the evidence into the text.
+func summary(r *rule, s *sign) string {
+	text := s.summary
+	if text == "" {
+		text = r.summary
+	}
+	return fill(text, s.evidence)
+}
+
+// fill replaces {name} by that member of the evidence.
+func fill(text string, evidence map[string]any) string {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "{")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		name, after, _ := strings.Cut(rest, "}")
+		b.WriteString(word(evidence[name]))
+		text = after
+	}
+}

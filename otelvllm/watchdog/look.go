@@ -1,0 +1,89 @@
+package watchdog
+
+import (
+	"slices"
+	"time"
+
+	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
+)
+
+// look is a view with what follows from it, for the tests of the rules.
+type look struct {
+	view    *View
+	after   time.Duration
+	engines []*reading
+	byAddr  map[string]*reading
+	due     []int // indexes of the requests that are silent for longer than the threshold
+	running int
+}
+
+func newLook(v *View) *look {
+	x := &look{view: v, after: v.stallAfter()}
+	if len(v.Engines) > 0 {
+		x.byAddr = make(map[string]*reading, len(v.Engines))
+	}
+	for i := range v.Engines {
+		e := read(&v.Engines[i])
+		e.found = make([]*condition, len(rules))
+		e.local = len(v.Engines) == 1 || onThisHost(e.Address)
+		x.engines = append(x.engines, e)
+		x.byAddr[e.Address] = e
+	}
+	for i := range v.Requests {
+		x.take(i)
+	}
+	for _, e := range x.engines {
+		slices.SortFunc(e.waits, time.Time.Compare)
+		for _, i := range e.due {
+			x.judge(e, &v.Requests[i])
+		}
+	}
+	return x
+}
+
+// take gives a request to its engine.
+func (x *look) take(i int) {
+	s := &x.view.Requests[i]
+	if s.Ended {
+		return
+	}
+	x.running++
+	silent := x.quiet(s) >= x.after
+	if silent {
+		x.due = append(x.due, i)
+	}
+	e := x.engineOf(s)
+	if e == nil {
+		return
+	}
+	if s.Phase != inflight.PhaseEngineInit && s.Phase != inflight.PhaseConnect {
+		e.own++
+	}
+	if s.Phase == inflight.PhaseQueueOrPrefill {
+		e.waits = append(e.waits, s.PhaseSince)
+	}
+	if silent {
+		e.due = append(e.due, i)
+	}
+}
+
+// engineOf returns the engine that serves a request; nil if that cannot be told. With one engine
+// there is no choice, whatever name the request was sent to.
+func (x *look) engineOf(s *inflight.Status) *reading {
+	if len(x.engines) == 1 {
+		return x.engines[0]
+	}
+	return x.byAddr[s.Engine]
+}
+
+// judge asks whether the engine stands still since before the request began to wait. A request that
+// is not with the scheduler says nothing about it: an engine without work stands still too.
+func (x *look) judge(e *reading, s *inflight.Status) {
+	if s.Phase != inflight.PhaseQueueOrPrefill && s.Phase != inflight.PhaseDecode || !s.BlockedSince.IsZero() {
+		return
+	}
+	e.decodes = e.decodes || s.Phase == inflight.PhaseDecode
+	if moved, known := e.moved(quietSince(s)); known && !moved {
+		e.frozen = true
+	}
+}

@@ -1,0 +1,140 @@
+package watchdog
+
+import (
+	"maps"
+	"time"
+
+	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
+)
+
+const (
+	// maxRepeatPause bounds the growing pause between two reports of one stall.
+	maxRepeatPause = 10 * time.Minute
+	// settle is how long another cause must be found before a stall is said to have it: a span is
+	// exported for each. A root cause of what was found before is believed at once.
+	settle = 3 * time.Second
+	// maxChanges bounds the changes of one stall, however its cause wavers.
+	maxChanges = 8
+)
+
+// stall is one stall that lasts.
+type stall struct {
+	cause   key
+	engine  *string
+	report  inflight.Stall
+	next    time.Time // when it is reported again
+	pause   time.Duration
+	trace   string
+	changes int
+	// other is a cause that was found since then; it is not believed yet.
+	other      key
+	otherSince time.Time
+}
+
+// due returns when the stall is to be looked at again.
+func (st *stall) due() time.Time {
+	if st.other == st.cause || st.changes >= maxChanges {
+		return st.next
+	}
+	return earlier(st.next, st.otherSince.Add(settle))
+}
+
+// reconcile brings the stalls in line with the diagnosis and tells whether anything has changed.
+func (w *Watchdog) reconcile(d *diagnosis, now time.Time) bool {
+	changed := false
+	still := make(map[*inflight.Request]bool, len(w.stalls))
+	for n, i := range d.look.due {
+		q, s := w.handles[i], &d.look.view.Requests[i]
+		st := w.stalls[q]
+		if st != nil {
+			still[q] = true
+		}
+		// A request that is being looked at may move on meanwhile; Stalled takes no notice then.
+		switch c := d.causes[n]; {
+		case c == nil: // silent by nature, or again so: the engine moves on
+			if st != nil {
+				delete(still, q)
+			}
+		case st == nil:
+			w.raise(q, c, d.look, s)
+			still[q], changed = true, true
+		default:
+			changed = w.renew(q, st, c, d.look, s) || changed
+		}
+	}
+	for q, st := range w.stalls {
+		if !still[q] {
+			delete(w.stalls, q)
+			w.count(st.cause, -1)
+			q.Resumed(now)
+			changed = true
+		}
+	}
+	return changed
+}
+
+// raise reports a stall for the first time.
+func (w *Watchdog) raise(q *inflight.Request, c *condition, x *look, s *inflight.Status) {
+	st := &stall{pause: w.threshold(), trace: s.TraceID}
+	st.take(c, x, s)
+	st.next = x.view.Now.Add(st.pause)
+	w.stalls[q] = st
+	w.count(st.cause, 1)
+	q.Stalled(st.report)
+}
+
+// renew follows a stall that lasts: to another cause, if that has come to stay, or to its next
+// report. It tells whether it has reported.
+func (w *Watchdog) renew(q *inflight.Request, st *stall, c *condition, x *look, s *inflight.Status) bool {
+	now := x.view.Now
+	if c.key == st.cause {
+		st.other = st.cause
+	} else if c.key != st.other {
+		st.other, st.otherSince = c.key, now
+	}
+	if st.other != st.cause && st.changes < maxChanges && (follows(st.cause.code, c.code) || now.Sub(st.otherSince) >= settle) {
+		w.count(st.cause, -1)
+		st.take(c, x, s)
+		w.count(st.cause, 1)
+		st.changes++
+		q.Stalled(st.report)
+		return true
+	}
+	if now.Before(st.next) {
+		return false
+	}
+	st.pause = min(2*st.pause, maxRepeatPause)
+	st.next = now.Add(st.pause)
+	repeat := st.report.Repeat + 1
+	if c.key == st.cause {
+		st.take(c, x, s)
+	}
+	st.report.Silence, st.report.Repeat = x.quiet(s), repeat
+	q.Stalled(st.report)
+	return true
+}
+
+// take gives the stall its cause, with what is seen of it now.
+func (st *stall) take(c *condition, x *look, s *inflight.Status) {
+	st.cause, st.other, st.engine = c.key, c.key, nil
+	if engine := c.address(x); engine != "" {
+		st.engine = &engine
+	}
+	sign := c.sign
+	if c.rule.tell != nil {
+		sign = c.rule.tell(x, c.place, s)
+	}
+	// The cause's own readings count more where both have a name for theirs.
+	evidence := x.requestEvidence(s)
+	maps.Copy(evidence, sign.evidence)
+	st.report = inflight.Stall{
+		Cause: string(c.code), Phase: string(s.Phase), Summary: summary(c.rule, sign), Remedy: c.rule.remedy,
+		Since: quietSince(s), Silence: x.quiet(s), Evidence: evidence,
+	}
+}
+
+func (w *Watchdog) count(k key, n int) {
+	if w.groups[k] += n; w.groups[k] <= 0 {
+		delete(w.groups, k)
+	}
+}
