@@ -58,7 +58,7 @@ func (s *span) InstrumentationLibrary() instrumentation.Library { return s.scope
 // cleanSpan returns s, or a copy with clean text, and its estimated size.
 func cleanSpan(s sdktrace.ReadOnlySpan) (sdktrace.ReadOnlySpan, int) {
 	name, status, scope := s.Name(), s.Status(), s.InstrumentationScope()
-	clean := &span{ReadOnlySpan: s, name: cleanString(name), status: status, scope: cleanScope(scope)}
+	clean := span{ReadOnlySpan: s, name: cleanString(name), status: status, scope: cleanScope(scope)}
 	clean.status.Description = cleanString(status.Description)
 	same := clean.name == name && clean.status == status && clean.scope == scope
 	bytes := itemCost + len(clean.name) + len(clean.status.Description)
@@ -81,7 +81,8 @@ func cleanSpan(s sdktrace.ReadOnlySpan) (sdktrace.ReadOnlySpan, int) {
 	if same {
 		return s, bytes
 	}
-	return clean, bytes
+	dirty := clean // only a copy that is needed goes to the heap
+	return &dirty, bytes
 }
 
 func cleanEvents(events []sdktrace.Event) (clean []sdktrace.Event, bytes int) {
