@@ -236,11 +236,14 @@ func sameHost(then func(*http.Request, []*http.Request) error) func(*http.Reques
 }
 
 func statusFailure(resp *http.Response) error {
-	word := "status_other"
-	if s := resp.StatusCode; s >= 100 && s <= 599 {
-		word = "status_" + strconv.Itoa(s)
+	return fail(statusWord(resp.StatusCode), "the answer has status %d, want 200", resp.StatusCode)
+}
+
+func statusWord(status int) string {
+	if status >= 100 && status <= 599 {
+		return "status_" + strconv.Itoa(status)
 	}
-	return fail(word, "the answer has status %d, want 200", resp.StatusCode)
+	return "status_other"
 }
 
 func mediaType(resp *http.Response) string {
