@@ -124,6 +124,8 @@ func (s *seen) wrong(sc script, run *runner, t transcript) string {
 	switch {
 	case len(s.done) != 1 || s.late > 0:
 		return "was not told the end once and last"
+	case s.empty > 0:
+		return "was told nothing by a call"
 	case len(s.status) > 1 || len(s.ends) > 1:
 		return "was told a thing twice"
 	case !hijacked && status != 0 && t.status() != 0 && status != t.status():

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,15 +17,17 @@ import (
 
 // bodySeen is an observer of a body that keeps what it was told.
 type bodySeen struct {
-	mu   sync.Mutex
-	got  []byte
-	ends []error
+	mu    sync.Mutex
+	got   []byte
+	calls []int // sizes
+	ends  []error
 }
 
 func (s *bodySeen) Body(p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.got = append(s.got, p...)
+	s.calls = append(s.calls, len(p))
 }
 
 func (s *bodySeen) End(err error) {
@@ -39,6 +42,9 @@ func (s *bodySeen) want(t *testing.T, body string, end error) {
 	defer s.mu.Unlock()
 	if string(s.got) != body {
 		t.Errorf("observer saw %.80q of %d bytes, want %.80q of %d", s.got, len(s.got), body, len(body))
+	}
+	if slices.Contains(s.calls, 0) {
+		t.Errorf("calls of %v bytes, want none of 0", s.calls)
 	}
 	if len(s.ends) != 1 || s.ends[0] != end && !errors.Is(s.ends[0], end) {
 		t.Errorf("told the end %v, want [%v]", s.ends, end)
@@ -274,7 +280,7 @@ func TestFault_D09_WriterToIsSeen(t *testing.T) {
 	})
 	t.Run("destination fails", func(t *testing.T) {
 		o := &bodySeen{}
-		b := WatchBody(bufferTo{before: "half"}, o)
+		b := WatchBody(bufferTo{before: "half"}, o) // of which the writer takes nothing
 		if _, err := io.Copy(&bareWriter{err: broken}, b); !errors.Is(err, broken) {
 			t.Errorf("got %v", err)
 		}

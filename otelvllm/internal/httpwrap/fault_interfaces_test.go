@@ -212,7 +212,7 @@ func TestFault_A05_SourceWithoutBytesBringsNoHeader(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { f.Close() })
-			return plain{f}
+			return f
 		},
 		"failed reader":  func() io.Reader { return plain{errReader{io.ErrUnexpectedEOF}} },
 		"limit of zero":  func() io.Reader { return &io.LimitedReader{R: strings.NewReader("x")} },
@@ -259,6 +259,27 @@ func TestFault_A05_SourceThatCopiesItselfStillDoes(t *testing.T) {
 	}
 	o.wantStatus(t, 200)
 	o.wantResponse(t, "abc")
+}
+
+func TestFault_A05_SourceThatCopiesItselfAndFails(t *testing.T) {
+	w, o := &copyingWriter{}, &seen{}
+	direct(func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := w.(io.ReaderFrom).ReadFrom(bufferTo{"half", io.ErrUnexpectedEOF}); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v, want the source's error", err)
+		}
+	}, w, getRequest(), o)
+	o.wantResponse(t, "half")
+	if len(o.writeErrs) != 0 {
+		t.Errorf("told write errors %v, but only the source failed", o.writeErrs)
+	}
+	broken := errors.New("broken pipe")
+	w, o = &copyingWriter{bareWriter{err: broken}}, &seen{}
+	direct(func(w http.ResponseWriter, _ *http.Request) {
+		w.(io.ReaderFrom).ReadFrom(bytes.NewReader([]byte("abc"))) //nolint:errcheck // the observer is told
+	}, w, getRequest(), o)
+	if len(o.writeErrs) != 1 || !errors.Is(o.writeErrs[0], broken) {
+		t.Errorf("told write errors %v, want [%v]", o.writeErrs, broken)
+	}
 }
 
 func TestFault_A06_WriteStringStaysWriteString(t *testing.T) {

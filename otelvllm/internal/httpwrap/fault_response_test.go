@@ -428,6 +428,21 @@ func TestFault_A34_ResetStreamIsTold(t *testing.T) {
 	o.wantDone(t, true)
 }
 
+func TestBodyOfNoInterestTellsItsErrorsAlone(t *testing.T) {
+	broken := errors.New("broken pipe")
+	w, o := &bareWriter{}, &seen{ignore: true}
+	direct(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Write([]byte("abc")) //nolint:errcheck // it cannot fail yet
+		w.err = broken
+		rw.Write([]byte("abc")) //nolint:errcheck // the observer is told
+	}, w, getRequest(), o)
+	o.wantResponse(t, "")
+	o.wantDone(t, true)
+	if len(o.writeErrs) != 1 || !errors.Is(o.writeErrs[0], broken) {
+		t.Errorf("told write errors %v, want [%v]", o.writeErrs, broken)
+	}
+}
+
 func TestWrongCountsOfAWriterDoNoHarm(t *testing.T) {
 	for _, n := range []int{-1, 4, 1 << 40} {
 		o := &seen{}

