@@ -327,7 +327,7 @@ func TestFault_E10_HugeAttributeIsCut(t *testing.T) {
 func TestFault_E11_QueueOverflowIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := defaultLimits()
-		l.bytes = 100 * (itemCost + len("span"))
+		l.bytes = 100 * (spanCost + len("span"))
 		tr := newTracing(t, l)
 		tr.collector.always(reply{err: errRefused})
 		tr.end(t, 1000)

@@ -34,7 +34,7 @@ func (p *logProcessor) Shutdown(ctx context.Context) error {
 // cleanRecord returns a copy of r with clean text, and its estimated size.
 func cleanRecord(r *sdklog.Record) (sdklog.Record, int) {
 	c := r.Clone()
-	bytes := itemCost + len(c.EventName()) + len(c.SeverityText())
+	bytes := recordCost + len(c.EventName()) + len(c.SeverityText())
 	if s := cleanString(c.EventName()); s != c.EventName() {
 		c.SetEventName(s)
 	}

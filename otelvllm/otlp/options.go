@@ -6,8 +6,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// DefaultQueueBytes bounds each of the two queues, spans and log records, by the estimated size of what
-// waits in it once encoded. At 1 KiB a span it holds about 32,000 spans.
+// DefaultQueueBytes bounds each of the two queues, spans and log records, by the estimated memory of what
+// waits in it. It holds about 20,000 spans of requests with all their attributes, and more of the small ones.
 const DefaultQueueBytes = 32 << 20
 
 // Option changes what [Setup] makes.
@@ -81,7 +81,7 @@ func WithErrorHandler(handle func(error)) Option {
 }
 
 // WithQueueBytes bounds the queue of spans and the queue of log records, each, to n bytes of estimated
-// encoded size. Zero or less means [DefaultQueueBytes].
+// memory. Zero or less means [DefaultQueueBytes].
 func WithQueueBytes(n int) Option {
 	return func(c *config) { c.queueBytes = n }
 }

@@ -9,7 +9,7 @@ import (
 
 // limits are the settings of a queue, all greater than zero.
 type limits struct {
-	bytes   int           // estimated encoded size of what may wait, in flight included
+	bytes   int           // estimated memory of what may wait, in flight included
 	batch   int           // items in one export
 	delay   time.Duration // longest time an item waits for a batch to fill up
 	timeout time.Duration // of one attempt to export

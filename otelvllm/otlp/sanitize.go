@@ -26,11 +26,15 @@ func maxBytes(key attribute.Key) int {
 	return maxStringBytes
 }
 
-// Estimated costs in bytes on the wire beside the text itself: tags, lengths, ids, times.
+// Estimated memory in bytes beside the text itself. Memory is what a queue must not have too much of; encoded,
+// the same span is about half as large. Short keys are constants of the program and cost nothing.
 const (
-	valueCost = 8
-	itemCost  = 96
-	partCost  = 24 // an event or a link
+	spanCost      = 480
+	recordCost    = 640
+	partCost      = 96 // an event or a link
+	attributeCost = 64
+	elementCost   = 16 // of a list
+	shortKey      = 64
 )
 
 // One byte that is not UTF-8 makes protobuf refuse the whole batch, so every string is checked before an
@@ -67,7 +71,7 @@ func cleanAttributes(attrs []attribute.KeyValue) (clean []attribute.KeyValue, by
 	for i, kv := range attrs {
 		key := cleanString(string(kv.Key))
 		value, n, same := cleanValue(kv.Value, maxBytes(kv.Key))
-		bytes += len(key) + n
+		bytes += attributeCost + max(len(key)-shortKey, 0) + n
 		if same && key == string(kv.Key) {
 			continue
 		}
@@ -79,7 +83,7 @@ func cleanAttributes(attrs []attribute.KeyValue) (clean []attribute.KeyValue, by
 	return attrs, bytes
 }
 
-// cleanValue returns a clean v, its estimated size, and whether it is v itself.
+// cleanValue returns a clean v, its estimated memory beside the Value itself, and whether it is v itself.
 func cleanValue(v attribute.Value, limit int) (clean attribute.Value, bytes int, same bool) {
 	switch v.Type() {
 	case attribute.STRING:
@@ -98,13 +102,13 @@ func cleanValue(v attribute.Value, limit int) (clean attribute.Value, bytes int,
 		cleaned, n := cleanAttributes(entries)
 		return orSame(v, attribute.MapValue(cleaned...), n, len(entries) == 0 || &cleaned[0] == &entries[0])
 	case attribute.BOOLSLICE:
-		return v, valueCost * (1 + len(v.AsBoolSlice())), true
+		return v, len(v.AsBoolSlice()), true
 	case attribute.INT64SLICE:
-		return v, valueCost * (1 + len(v.AsInt64Slice())), true
+		return v, elementCost * len(v.AsInt64Slice()), true
 	case attribute.FLOAT64SLICE:
-		return v, valueCost * (1 + 2*len(v.AsFloat64Slice())), true
+		return v, elementCost * len(v.AsFloat64Slice()), true
 	default:
-		return v, 2 * valueCost, true
+		return v, 0, true
 	}
 }
 
@@ -112,7 +116,7 @@ func orSame(v, clean attribute.Value, bytes int, same bool) (attribute.Value, in
 	if same {
 		clean = v
 	}
-	return clean, bytes + valueCost, same
+	return clean, bytes, same
 }
 
 func cleanStrings(v attribute.Value, limit int) (attribute.Value, int, bool) {
@@ -120,7 +124,7 @@ func cleanStrings(v attribute.Value, limit int) (attribute.Value, int, bool) {
 	for i, s := range list {
 		list[i] = cleanText(s, limit)
 		same = same && list[i] == s
-		bytes += len(list[i]) + valueCost
+		bytes += len(list[i]) + elementCost
 	}
 	return orSame(v, attribute.StringSliceValue(list), bytes, same)
 }
@@ -131,7 +135,7 @@ func cleanSlice(v attribute.Value, limit int) (attribute.Value, int, bool) {
 		clean, n, ok := cleanValue(e, limit)
 		list[i] = clean
 		same = same && ok
-		bytes += n
+		bytes += n + attributeCost
 	}
 	return orSame(v, attribute.SliceValue(list...), bytes, same)
 }

@@ -150,7 +150,7 @@ func TestCleanRecord(t *testing.T) {
 	if got.Body().AsString() != want || got.SeverityText() != want || got.EventName() != want || attrs[1].Key != want {
 		t.Errorf("got body %q, severity %q, event %q, key %q, want each %q", got.Body().AsString(), got.SeverityText(), got.EventName(), attrs[1].Key, want)
 	}
-	if size < maxStringBytes || size > maxStringBytes+500 {
+	if size < maxStringBytes || size > maxStringBytes+1000 {
 		t.Errorf("size: got %d, want little more than %d", size, maxStringBytes)
 	}
 }

@@ -61,7 +61,7 @@ func cleanSpan(s sdktrace.ReadOnlySpan) (sdktrace.ReadOnlySpan, int) {
 	clean := span{ReadOnlySpan: s, name: cleanString(name), status: status, scope: cleanScope(scope)}
 	clean.status.Description = cleanString(status.Description)
 	same := clean.name == name && clean.status == status && clean.scope == scope
-	bytes := itemCost + len(clean.name) + len(clean.status.Description)
+	bytes := spanCost + len(clean.name) + len(clean.status.Description)
 
 	attrs := s.Attributes()
 	var n int
