@@ -159,12 +159,12 @@ func (d *diagnosis) tell() {
 	}
 }
 
-// root returns the condition of which c is a consequence, or c. Rows are ordered causes first and
-// the search goes through all of c's causes, so the first that is found has none itself.
+// root returns the condition of which c is a consequence, directly or through others that are the
+// case too, or c.
 func (d *diagnosis) root(c *condition) *condition {
 	for _, other := range d.conditions {
 		if other != c && follows(c.code, other.code) && overlap(c, other) {
-			return other
+			return d.root(other) // it ends: a cause stands above its consequences in the table
 		}
 	}
 	return c
@@ -208,24 +208,15 @@ func overlap(a, b *condition) bool {
 	return true
 }
 
-// rank is the place of a cause in the table.
-func rank(code Code) int {
+// row is the place of a cause in the table.
+func row(code Code) int {
 	return slices.IndexFunc(rules, func(r rule) bool { return r.code == code })
 }
 
-// follows tells whether the cause named first is a consequence of the second, directly or through
-// others.
+// follows tells whether the cause named first is a direct consequence of the second.
 func follows(code, cause Code) bool {
-	i := rank(code)
-	if i < 0 {
-		return false
-	}
-	for _, c := range rules[i].dependsOn {
-		if c == cause || follows(c, cause) {
-			return true
-		}
-	}
-	return false
+	i := row(code)
+	return i >= 0 && slices.Contains(rules[i].dependsOn, cause)
 }
 
 // finding tells people of the condition.

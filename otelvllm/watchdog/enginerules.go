@@ -1,7 +1,7 @@
 package watchdog
 
 import (
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/otelvllm/otelvllm-go/otelvllm/engine"
@@ -59,8 +59,7 @@ func engineAsleep(x *look, e *reading) *sign {
 // frontendStarved looks for an API server that answers its own endpoints slowly or uses all of a
 // core. Python's lock gives it one core however many threads it has.
 func frontendStarved(x *look, e *reading) *sign {
-	busy := e.local && x.view.Host.CPUBusy.Known && x.view.Host.CPUBusy.V >= 0.95
-	if !e.Slow && !busy {
+	if !x.slowFrontend(e) {
 		return nil
 	}
 	evidence := x.engineEvidence(e)
@@ -69,6 +68,11 @@ func frontendStarved(x *look, e *reading) *sign {
 		evidence["cpu_percent"] = percent(x.view.Host.CPUBusy)
 	}
 	return &sign{evidence: evidence}
+}
+
+func (x *look) slowFrontend(e *reading) bool {
+	cpu := x.view.Host.CPUBusy
+	return e.Slow || e.local && cpu.Known && cpu.V >= 0.95
 }
 
 // beforeTheScheduler: the scheduler does not know of all our requests, so they wait before it.
@@ -144,22 +148,30 @@ func engineWedged(x *look, e *reading) *sign {
 		}
 	case e.State == engine.Down || e.deferredOnly() || e.prefills() || x.computing(e) || e.paused():
 		return nil
-	case e.Slow && zero(e.running) && zero(e.waiting):
+	case x.slowFrontend(e) && zero(e.running) && zero(e.waiting):
 		return nil // the requests have not reached the scheduler: frontend_starved
 	case e.State == engine.Wedged:
 		since = latest(e.LastProgress, e.FrozenSince)
 	case e.frozen:
-	case len(e.FrozenRanks) > 0 && x.view.Now.Sub(e.FrozenSince) >= x.after:
+	case e.partly, len(e.FrozenRanks) > 0 && x.view.Now.Sub(e.FrozenSince) >= x.after:
 		since = e.FrozenSince
 	default:
 		return nil
 	}
-	evidence := x.engineEvidence(e)
 	if since.IsZero() {
 		since = e.oldestDue(x)
 	}
-	evidence["frozen_seconds"] = seconds(x.view.Now.Sub(since))
-	return &sign{since: since, evidence: evidence}
+	frozen := x.view.Now.Sub(since)
+	s := &sign{since: since, evidence: x.engineEvidence(e), weak: frozen < x.after}
+	s.evidence["frozen_seconds"] = seconds(frozen)
+	switch {
+	case !e.still():
+		s.summary = "rank {frozen_ranks} of the engine at {engine} has stood still for {frozen_seconds} s with requests in flight; other ranks go on"
+	case zero(e.running) && zero(e.waiting):
+		s.summary = "the engine at {engine} has {our_requests} requests of ours in flight and none in its scheduler, and its counters have not moved for {frozen_seconds} s: " +
+			"it hangs, or its API server is still preparing them (images, long texts)"
+	}
+	return s
 }
 
 // oldestDue returns since when the request that is silent the longest waits, or since when the
@@ -177,7 +189,7 @@ func (e *reading) oldestDue(x *look) time.Time {
 // heldByWedge: everything on an engine that stands still. Where only a rank does, an answer that is
 // not streamed may be on another.
 func heldByWedge(_ *look, e *reading, s *inflight.Status) bool {
-	return !silentByNature(s) || e.frozen || e.State != engine.Up
+	return !silentByNature(s) || e.still() || e.State == engine.Down
 }
 
 func kvCacheExhausted(x *look, e *reading) *sign {
@@ -255,7 +267,7 @@ func (x *look) engineEvidence(e *reading) map[string]any {
 		m["last_progress_seconds"] = seconds(x.view.Now.Sub(e.LastProgress))
 	}
 	if len(e.FrozenRanks) > 0 {
-		m["frozen_ranks"] = slices.Clone(e.FrozenRanks[:min(len(e.FrozenRanks), 16)])
+		m["frozen_ranks"] = strings.Join(e.FrozenRanks[:min(len(e.FrozenRanks), 16)], ", ")
 	}
 	return m
 }

@@ -74,7 +74,7 @@ func (w *Watchdog) publish(d *diagnosis, now time.Time) {
 }
 
 func compareKeys(a, b key) int {
-	return cmp.Or(rank(a.code)-rank(b.code), cmp.Compare(a.engine, b.engine))
+	return cmp.Or(row(a.code)-row(b.code), cmp.Compare(a.engine, b.engine))
 }
 
 // current makes the findings of this moment. A stall keeps its cause for a while after the

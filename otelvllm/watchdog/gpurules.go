@@ -32,7 +32,11 @@ func gpuLost(x *look) *sign {
 		if !g.Lost && !slices.Contains(fatalXIDs, g.XID) && (!slices.Contains(processXIDs, g.XID) || !x.localTrouble()) {
 			continue
 		}
-		return &sign{evidence: map[string]any{"gpu": g.ID, "xid": g.XID, "lost": g.Lost}}
+		s := &sign{evidence: map[string]any{"gpu": g.ID, "xid": g.XID, "lost": g.Lost}}
+		if g.XID == 0 {
+			s.summary = "the driver has lost GPU {gpu}; what runs on it cannot go on"
+		}
+		return s
 	}
 	return nil
 }
@@ -103,7 +107,10 @@ func gpuStalled(x *look) *sign {
 			return nil
 		}
 	}
-	return &sign{weak: true, evidence: stalledGPU(&x.view.GPUs[0])}
+	return &sign{
+		weak: true, evidence: stalledGPU(&x.view.GPUs[0]),
+		summary: "GPU {gpu} is idle although requests wait, and the engine gives no counters that would say why",
+	}
 }
 
 func stalledGPU(g *GPU) map[string]any {
@@ -117,7 +124,7 @@ func stalledGPU(g *GPU) map[string]any {
 // not tell which GPU is whose.
 func (x *look) hangs() bool {
 	e := x.onlyLocal()
-	return e != nil && (e.frozen || e.State == engine.Wedged) && !e.deferredOnly() && !e.prefills() && !e.paused()
+	return e != nil && e.still() && !e.deferredOnly() && !e.prefills() && !e.paused()
 }
 
 // blind tells that requests are silent and no counters tell what the engine does.
@@ -133,7 +140,7 @@ func (x *look) blind() bool {
 // while requests are silent.
 func (x *look) localTrouble() bool {
 	for _, e := range x.engines {
-		if e.local && (e.frozen || e.State == engine.Down || e.State == engine.Wedged || deadButAnswering(e)) {
+		if e.local && (e.still() || e.State == engine.Down || deadButAnswering(e)) {
 			return true
 		}
 	}
@@ -143,7 +150,7 @@ func (x *look) localTrouble() bool {
 // computing tells that the engine's GPUs work hard although no counter moves: a long step. That is
 // believed for ten times the threshold; a kernel can spin at full power too.
 func (x *look) computing(e *reading) bool {
-	if !e.frozen || len(x.view.GPUs) == 0 || x.onlyLocal() != e || x.view.Now.Sub(e.oldestDue(x)) >= unstreamedFactor*x.after {
+	if !e.still() || len(x.view.GPUs) == 0 || x.onlyLocal() != e || x.view.Now.Sub(e.oldestDue(x)) >= unstreamedFactor*x.after {
 		return false
 	}
 	for i := range x.view.GPUs {

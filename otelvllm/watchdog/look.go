@@ -18,7 +18,7 @@ type look struct {
 }
 
 func newLook(v *View) *look {
-	x := &look{view: v, after: v.stallAfter()}
+	x := &look{view: v, after: v.stallAfter(), due: make([]int, 0, len(v.Requests))}
 	if len(v.Engines) > 0 {
 		x.byAddr = make(map[string]*reading, len(v.Engines))
 	}
@@ -56,10 +56,10 @@ func (x *look) take(i int) {
 	if e == nil {
 		return
 	}
-	if s.Phase != inflight.PhaseEngineInit && s.Phase != inflight.PhaseConnect {
+	if withScheduler(s) {
 		e.own++
 	}
-	if s.Phase == inflight.PhaseQueueOrPrefill {
+	if s.Phase == inflight.PhaseQueueOrPrefill && (positive(e.waiting) || positive(e.deferred)) {
 		e.waits = append(e.waits, s.PhaseSince)
 	}
 	if silent {
@@ -79,11 +79,20 @@ func (x *look) engineOf(s *inflight.Status) *reading {
 // judge asks whether the engine stands still since before the request began to wait. A request that
 // is not with the scheduler says nothing about it: an engine without work stands still too.
 func (x *look) judge(e *reading, s *inflight.Status) {
-	if s.Phase != inflight.PhaseQueueOrPrefill && s.Phase != inflight.PhaseDecode || !s.BlockedSince.IsZero() {
+	if !withScheduler(s) || !s.BlockedSince.IsZero() {
 		return
 	}
+	since := quietSince(s)
 	e.decodes = e.decodes || s.Phase == inflight.PhaseDecode
-	if moved, known := e.moved(quietSince(s)); known && !moved {
+	if moved, known := e.moved(since); known && !moved {
 		e.frozen = true
 	}
+	if len(e.FrozenRanks) > 0 && !e.FrozenSince.After(since.Add(e.delay())) {
+		e.partly = true
+	}
+}
+
+// withScheduler tells that a request waits for what the engine's scheduler does.
+func withScheduler(s *inflight.Status) bool {
+	return s.Phase == inflight.PhaseQueueOrPrefill || s.Phase == inflight.PhaseDecode
 }

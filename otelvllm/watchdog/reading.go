@@ -34,6 +34,7 @@ type reading struct {
 	waits   []time.Time  // since when those of them wait that have no token yet, sorted
 	due     []int        // indexes of its requests that are silent for longer than the threshold
 	frozen  bool         // its counters stand still since before one of these began to wait
+	partly  bool         // some of its ranks do
 	decodes bool         // one of these is in decode
 	found   []*condition // by the place of the rule in the table
 }
@@ -95,14 +96,16 @@ func (e *reading) interval() time.Duration {
 	return usualInterval
 }
 
+// delay is how long after it happened progress may be seen: counters are read now and then.
+func (e *reading) delay() time.Duration { return e.interval() + e.interval()/4 + e.ScrapeTook }
+
 // moved tells whether the engine has made progress since the given time, and whether that can be
-// told. Counters are read now and then, so progress from before that time may be seen up to one
-// interval after it.
+// told. Progress from before that time may be seen after it.
 func (e *reading) moved(since time.Time) (moved, known bool) {
 	if e.Snapshot == nil || e.Mixed {
 		return false, false
 	}
-	seen := since.Add(e.interval() + e.interval()/4 + e.ScrapeTook)
+	seen := since.Add(e.delay())
 	if e.LastProgress.After(seen) {
 		return true, true
 	}
@@ -112,6 +115,10 @@ func (e *reading) moved(since time.Time) (moved, known bool) {
 	// Never seen to move: that says something only if two readings were made since then.
 	return false, e.Before != nil && e.Before.Taken.After(since)
 }
+
+// still tells that the engine does nothing although it has work, by our requests or by its own
+// counters.
+func (e *reading) still() bool { return e.frozen || e.State == engine.Wedged }
 
 // moving tells that the engine makes progress now, as far as that can be told.
 func (e *reading) moving() bool {
@@ -164,7 +171,7 @@ func (e *reading) prefills() bool {
 // paused tells that nothing runs although requests wait for room that is there, and none starts:
 // /pause?mode=keep looks like that, and so does a scheduler in a deadlock.
 func (e *reading) paused() bool {
-	return e.frozen && zero(e.running) && positive(e.queued()) && (!e.kv.Known || e.kv.V < fullCache)
+	return e.still() && zero(e.running) && positive(e.queued()) && (!e.kv.Known || e.kv.V < fullCache)
 }
 
 // deferredOnly tells that all that the engine has to do waits for something outside its scheduler,

@@ -26,6 +26,7 @@ type stall struct {
 	pause   time.Duration
 	trace   string
 	changes int
+	seen    uint64 // the last look that found it
 	// other is a cause that was found since then; it is not believed yet.
 	other      key
 	otherSince time.Time
@@ -39,48 +40,48 @@ func (st *stall) due() time.Time {
 	return earlier(st.next, st.otherSince.Add(settle))
 }
 
-// reconcile brings the stalls in line with the diagnosis and tells whether anything has changed.
-func (w *Watchdog) reconcile(d *diagnosis, now time.Time) bool {
-	changed := false
-	still := make(map[*inflight.Request]bool, len(w.stalls))
+// reconcile brings the stalls in line with the diagnosis. It tells whether anything has changed, and
+// when a stall is to be looked at next; zero if there is none.
+func (w *Watchdog) reconcile(d *diagnosis, now time.Time) (changed bool, next time.Time) {
+	w.looks++
 	for n, i := range d.look.due {
+		c := d.causes[n]
+		if c == nil { // silent by nature, or again so: the engine moves on
+			continue
+		}
 		q, s := w.handles[i], &d.look.view.Requests[i]
 		st := w.stalls[q]
-		if st != nil {
-			still[q] = true
+		// A request that is looked at may move on meanwhile; then Stalled takes no notice.
+		if st == nil {
+			st = w.raise(q, c, d.look, s)
+			changed = true
+		} else if w.renew(q, st, c, d.look, s) {
+			changed = true
 		}
-		// A request that is being looked at may move on meanwhile; Stalled takes no notice then.
-		switch c := d.causes[n]; {
-		case c == nil: // silent by nature, or again so: the engine moves on
-			if st != nil {
-				delete(still, q)
-			}
-		case st == nil:
-			w.raise(q, c, d.look, s)
-			still[q], changed = true, true
-		default:
-			changed = w.renew(q, st, c, d.look, s) || changed
-		}
+		st.seen = w.looks
 	}
 	for q, st := range w.stalls {
-		if !still[q] {
+		if st.seen != w.looks {
 			delete(w.stalls, q)
 			w.count(st.cause, -1)
 			q.Resumed(now)
 			changed = true
+		} else if due := st.due(); next.IsZero() || due.Before(next) {
+			next = due
 		}
 	}
-	return changed
+	return changed, next
 }
 
 // raise reports a stall for the first time.
-func (w *Watchdog) raise(q *inflight.Request, c *condition, x *look, s *inflight.Status) {
+func (w *Watchdog) raise(q *inflight.Request, c *condition, x *look, s *inflight.Status) *stall {
 	st := &stall{pause: w.threshold(), trace: s.TraceID}
 	st.take(c, x, s)
 	st.next = x.view.Now.Add(st.pause)
 	w.stalls[q] = st
 	w.count(st.cause, 1)
 	q.Stalled(st.report)
+	return st
 }
 
 // renew follows a stall that lasts: to another cause, if that has come to stay, or to its next

@@ -50,6 +50,7 @@ type Watchdog struct {
 
 	// The rest belongs to the goroutine that runs Run.
 	stalls   map[*inflight.Request]*stall
+	looks    uint64      // numbers the looks
 	groups   map[key]int // how many stalls have each cause
 	first    map[key]time.Time
 	shown    map[key]*Finding
@@ -106,9 +107,9 @@ func (w *Watchdog) check(now time.Time) time.Time {
 	v := w.view(now, silent)
 	d := diagnose(&v)
 	w.first = d.seen
-	changed := w.reconcile(d, now)
-	for _, st := range w.stalls {
-		next = earlier(next, st.due())
+	changed, due := w.reconcile(d, now)
+	if !due.IsZero() {
+		next = earlier(next, due)
 	}
 	if changed || w.ticks() && (len(d.conditions) > 0 || len(w.shown) > 0) || w.state.Load() == nil {
 		w.publish(d, now)
@@ -119,9 +120,9 @@ func (w *Watchdog) check(now time.Time) time.Time {
 // scan finds out whether a request is silent for longer than the threshold, and when the next one
 // can be. It takes no request's lock: nearly always there is none.
 func (w *Watchdog) scan(now, next time.Time) (time.Time, bool) {
-	silent, limit := false, w.threshold()
-	clear(w.handles)
+	silent, limit, before := false, w.threshold(), len(w.handles)
 	w.handles = w.Registry.AppendRequests(w.handles[:0])
+	forget(w.handles, before)
 	for _, q := range w.handles {
 		quiet, running := q.Quiet(now)
 		switch {
@@ -142,7 +143,7 @@ func (w *Watchdog) scan(now, next time.Time) (time.Time, bool) {
 // view collects what a diagnosis may look at. The requests are left out if none is silent.
 func (w *Watchdog) view(now time.Time, silent bool) View {
 	v := View{Now: now, StallAfter: w.threshold(), first: w.first}
-	clear(w.statuses)
+	before := len(w.statuses)
 	w.statuses = w.statuses[:0]
 	if silent {
 		for _, q := range w.handles {
@@ -150,6 +151,7 @@ func (w *Watchdog) view(now time.Time, silent bool) View {
 		}
 		v.Requests = w.statuses
 	}
+	forget(w.statuses, before)
 	if w.Engines != nil {
 		v.Engines = w.Engines()
 	}
@@ -160,6 +162,13 @@ func (w *Watchdog) view(now time.Time, silent bool) View {
 		v.Host.CPUBusy = w.CPUBusy()
 	}
 	return v
+}
+
+// forget clears what a list that is used again held beyond its end.
+func forget[T any](list []T, before int) {
+	if before > len(list) && before <= cap(list) {
+		clear(list[len(list):before])
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -232,16 +232,3 @@ func TestZeroWatchdogHasNothingToSay(t *testing.T) {
 		t.Errorf("got %v, %v; want nothing", err, w.Findings())
 	}
 }
-
-func BenchmarkTickOver10000Requests(b *testing.B) {
-	r := &inflight.Registry{}
-	for range 10_000 {
-		r.Begin(inflight.Info{Operation: "chat", Stream: true}).Enter(inflight.PhaseDecode, time.Now())
-	}
-	w := &Watchdog{Registry: r}
-	w.reset()
-	b.ReportAllocs()
-	for b.Loop() {
-		w.check(time.Now())
-	}
-}
