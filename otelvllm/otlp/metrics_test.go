@@ -129,8 +129,8 @@ func TestDeltasAreRetriedThenLost(t *testing.T) {
 		if got := m.Lost(); got != (Lost{Metrics: 3}) {
 			t.Errorf("Lost: got %+v, want 3 points", got)
 		}
-		if m.collector.requests < 4 {
-			t.Errorf("got %d requests, want retries", m.collector.requests)
+		if requests, _, _ := m.collector.counts(); requests < 4 {
+			t.Errorf("got %d requests, want retries", requests)
 		}
 		m.collector.set(nil)
 		m.counter.Add(t.Context(), 1)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,14 +157,14 @@ func TestBatchesLeaveWhenFullOrDue(t *testing.T) {
 
 func TestFlushTriesAtOnceAndObeysItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		attempts := 0
+		var attempts atomic.Int64
 		q := newQueue(defaultLimits(), newLedger(signalTraces), newReporter(func(error) {}), func(context.Context, []int) error {
-			attempts++
+			attempts.Add(1)
 			return errRefused
 		})
 		q.add(1, 1)
 		time.Sleep(time.Minute) // deep in the back-off
-		before := attempts
+		before := attempts.Load()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		begin := time.Now()
@@ -173,8 +174,8 @@ func TestFlushTriesAtOnceAndObeysItsContext(t *testing.T) {
 		if took := time.Since(begin); took != 100*time.Millisecond {
 			t.Errorf("flush took %v, want 100ms", took)
 		}
-		if attempts != before+1 {
-			t.Errorf("attempts during the flush: got %d, want 1", attempts-before)
+		if got := attempts.Load() - before; got != 1 {
+			t.Errorf("attempts during the flush: got %d, want 1", got)
 		}
 		_ = q.shutdown(ctx)
 	})
