@@ -79,6 +79,8 @@ func TestWedge(t *testing.T) {
 			decoding("a", 31*s)), "no_progress" + on1 + "[a]"},
 		{"a load balancer in front of several engines: counters say nothing", view(engines(moving(engine.Rank{}, still(40*s), func(e *engine.Status) { e.Mixed = true })),
 			decoding("a", 31*s)), "no_progress" + on1 + "[a]"},
+		{"an engine that stopped after the request was starved", view(engines(wedged()), decoding("a", 90*s)), "engine_wedged" + on1 + "[a]"},
+		{"an idle engine that has lost the request", view(engines(moving(engine.Rank{Running: value(0)}, still(40*s))), decoding("a", 90*s)), "request_starved" + on1 + "[a]"},
 		{"an idle engine while a request is being sent", view(engines(moving(engine.Rank{Running: value(0)}, still(time.Hour))), request("a", inflight.PhaseConnect, 31*s)), "no_progress" + on1 + "[a]"},
 		{"an idle engine", view(engines(moving(engine.Rank{Running: value(0)}, still(time.Hour)))), ""},
 	})

@@ -76,7 +76,7 @@ func (x *look) engineOf(s *inflight.Status) *reading {
 	return x.byAddr[s.Engine]
 }
 
-// judge asks whether the engine stands still since before the request began to wait. A request that
+// judge asks whether the engine stands still beside a request that waits for it. A request that
 // is not with the scheduler says nothing about it: an engine without work stands still too.
 func (x *look) judge(e *reading, s *inflight.Status) {
 	if !withScheduler(s) || !s.BlockedSince.IsZero() {
@@ -86,6 +86,13 @@ func (x *look) judge(e *reading, s *inflight.Status) {
 	e.decodes = e.decodes || s.Phase == inflight.PhaseDecode
 	if moved, known := e.moved(since); known && !moved {
 		e.frozen = true
+	}
+	// It may have stopped later, and says itself that it has work. Without work an engine that has
+	// lost this request stands still too.
+	if positive(e.running) || positive(e.waiting) {
+		if moved, known := e.moved(latest(since, x.view.Now.Add(-x.after))); known && !moved {
+			e.frozen = true
+		}
 	}
 	if len(e.FrozenRanks) > 0 && !e.FrozenSince.After(since.Add(e.delay())) {
 		e.partly = true

@@ -33,7 +33,7 @@ type reading struct {
 	own     int          // our requests in flight on it
 	waits   []time.Time  // since when those of them wait that have no token yet, sorted
 	due     []int        // indexes of its requests that are silent for longer than the threshold
-	frozen  bool         // its counters stand still since before one of these began to wait
+	frozen  bool         // its counters stand still beside one of these
 	partly  bool         // some of its ranks do
 	decodes bool         // one of these is in decode
 	found   []*condition // by the place of the rule in the table
