@@ -4,6 +4,7 @@ package wire
 // once the text turned out to be valid.
 type answer struct {
 	id, model word
+	kind      word // type: what sort of event it is, in the dialects that have several
 
 	usage   tokenCounts
 	timings timings
@@ -18,10 +19,12 @@ type answer struct {
 	content bool // there is text, or a piece of a tool call, or sound
 	varying int  // strings that differ from event to event
 	varied  span // where the last of them stands
+	counter span // where the number stands that counts the events
 
-	failure  failure // error, or what it was in old versions: the text itself
-	flat     failure
-	terminal bool // it says that the stream is complete
+	response response // only that of a Responses event or body
+
+	failure failure // error, or what it was in old versions: the text itself
+	flat    failure
 
 	fingerprint span  // system_fingerprint; only a Restorer reads it
 	end         int64 // of the object that the text is; only a Restorer reads it
@@ -36,6 +39,14 @@ type word struct {
 func (w *word) read(v *visit) {
 	v.textInto(&w.text)
 	w.told = w.text != ""
+}
+
+// value returns the word if this text told it, and "" otherwise.
+func (w *word) value() string {
+	if !w.told {
+		return ""
+	}
+	return w.text
 }
 
 // span is where a member's value stands.
@@ -77,27 +88,46 @@ const maxChoices = 128
 
 // reset forgets the last text.
 func (a *answer) reset() {
-	*a = answer{id: word{text: a.id.text}, model: word{text: a.model.text}, choices: a.choices[:0], position: -1}
+	*a = answer{
+		id: word{text: a.id.text}, model: word{text: a.model.text}, kind: word{text: a.kind.text},
+		choices: a.choices[:0], position: -1,
+	}
 }
 
-// answerSchema puts members of an endpoint's answers beside those that all of OpenAI's style have.
+// namedMembers are what an answer says of itself, whatever object of its dialect it is in.
+var namedMembers = []member[answer]{
+	{"id", idNode},
+	{"model", &node[answer]{on: func(a *answer, v *visit) { a.model.read(v) }}},
+	{"metrics", metricsNode},
+	{"error", &node[answer]{on: (*answer).readError, members: []member[answer]{
+		{"code", &node[answer]{on: func(a *answer, v *visit) { a.failure.readCode(v) }}},
+		{"type", &node[answer]{on: func(a *answer, v *visit) { a.failure.class = v.text() }}},
+	}}},
+}
+
+var idNode = &node[answer]{on: func(a *answer, v *visit) { a.id.read(v) }}
+
+// answerSchema puts members of an endpoint's answers beside those that all of them have.
 func answerSchema(groups ...[]member[answer]) *node[answer] {
-	members := []member[answer]{
-		{"id", &node[answer]{on: func(a *answer, v *visit) { a.id.read(v) }}},
-		{"model", &node[answer]{on: func(a *answer, v *visit) { a.model.read(v) }}},
-		{"metrics", metricsNode},
-		{"error", &node[answer]{on: (*answer).readError, members: []member[answer]{
-			{"code", &node[answer]{on: func(a *answer, v *visit) { a.failure.readCode(v) }}},
-			{"type", &node[answer]{on: func(a *answer, v *visit) { a.failure.class = v.text() }}},
-		}}},
+	members := append([]member[answer]{
 		{"object", &node[answer]{on: func(a *answer, v *visit) { a.flat.told = v.kind == kindString && string(v.raw) == "error" }}},
 		{"code", &node[answer]{on: func(a *answer, v *visit) { a.flat.readCode(v) }}},
-		{"type", &node[answer]{on: func(a *answer, v *visit) { a.flat.class = v.text() }}},
-	}
+		{"type", &node[answer]{on: func(a *answer, v *visit) { a.kind.read(v) }}},
+	}, namedMembers...)
 	for _, group := range groups {
 		members = append(members, group...)
 	}
 	return &node[answer]{members: members}
+}
+
+// atEndOf has f called when the whole text that n describes has been read.
+func atEndOf(n *node[answer], f func(*answer)) *node[answer] {
+	n.on = func(a *answer, v *visit) {
+		if v.closing {
+			f(a)
+		}
+	}
+	return n
 }
 
 // readError takes the member error: an object, or a string as from vLLM's check of the API key. The errors of vLLM up
@@ -124,6 +154,7 @@ func (a *answer) failed(must bool) *Error {
 	f := a.failure
 	if !f.told {
 		f = a.flat
+		f.class = a.kind.value()
 	}
 	switch {
 	case !f.told && !must:
@@ -232,7 +263,7 @@ func (a *answer) vary(v *visit) {
 // onlyContent reports whether the text told nothing but content, which lies in one string: then a text that differs in
 // that string alone tells the same.
 func (a *answer) onlyContent() bool {
-	if !a.content || a.varying != 1 || a.usage != (tokenCounts{}) || a.timings != (timings{}) || a.terminal {
+	if !a.content || a.varying != 1 || a.usage != (tokenCounts{}) || a.timings != (timings{}) {
 		return false
 	}
 	for _, c := range a.choices {

@@ -1,18 +1,28 @@
 package wire
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Endpoint is one of the engine's inference endpoints. Its methods are safe for concurrent use.
 type Endpoint struct {
 	// Operation is gen_ai.operation.name of the OpenTelemetry conventions for generative AI.
 	Operation string
 
-	path    string // what the URL's path ends with
+	path string // what the URL's path ends with
+	// root is true where path is a plain word at the engine's root: then it must be the whole path, as other servers
+	// have such words at the end of theirs.
+	root    bool
 	request *node[Request]
 	body    *node[answer] // of an answer in one piece
 	event   *node[answer] // of an event's data
 	// usageOption is true where a stream tells usage only if stream_options.include_usage asks for it.
 	usageOption bool
+	// last are the types of the events that end a stream, in the dialects where [DONE] does not.
+	last []string
+	// maxEvent is the most bytes of an event that are kept to be read; 0 means 256 KiB.
+	maxEvent int
 }
 
 // endpoints is searched from the top: a path that ends with another one's stands before that.
@@ -20,6 +30,7 @@ var endpoints = [...]Endpoint{
 	{Operation: "chat", path: "/chat/completions", request: chatRequest, body: chatBody, event: chatEvent, usageOption: true},
 	{Operation: "text_completion", path: "/completions", request: completionRequest, body: completionBody, event: completionEvent, usageOption: true},
 	{Operation: "embeddings", path: "/embeddings", request: embeddingRequest, body: embeddingBody, event: embeddingBody},
+	{Operation: "chat", path: "/v1/responses", request: responsesRequest, body: responsesBody, event: responsesEvent, last: responsesLast, maxEvent: maxWholeAnswer},
 }
 
 // Match returns the endpoint that a request goes to, judged by the end of its path, so that a gateway's own prefix
@@ -29,9 +40,12 @@ func Match(method, path string) *Endpoint {
 		return nil
 	}
 	for i := range endpoints {
-		if strings.HasSuffix(path, endpoints[i].path) {
-			return &endpoints[i]
+		if e := &endpoints[i]; strings.HasSuffix(path, e.path) && (!e.root || len(path) == len(e.path)) {
+			return e
 		}
 	}
 	return nil
 }
+
+// endsWith reports whether an event of the given type ends a stream.
+func (e *Endpoint) endsWith(kind string) bool { return kind != "" && slices.Contains(e.last, kind) }

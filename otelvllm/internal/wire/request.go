@@ -78,10 +78,13 @@ var samplingParameters = []member[Request]{
 	{"frequency_penalty", requestFloat(func(r *Request) *Float { return &r.FrequencyPenalty })},
 	{"presence_penalty", requestFloat(func(r *Request) *Float { return &r.PresencePenalty })},
 	{"stop", &node[Request]{on: (*Request).readStop, element: &node[Request]{on: (*Request).addStop}}},
-	{"response_format", &node[Request]{
-		on:      (*Request).forgetOutputType,
-		members: []member[Request]{{"type", &node[Request]{on: (*Request).readResponseFormat}}},
-	}},
+	{"response_format", responseFormat},
+}
+
+// responseFormat is an object that says whether the answer is text or JSON.
+var responseFormat = &node[Request]{
+	on:      (*Request).forgetOutputType,
+	members: []member[Request]{{"type", &node[Request]{on: (*Request).readResponseFormat}}},
 }
 
 func requestInt(of func(*Request) *Int) *node[Request] {

@@ -10,8 +10,8 @@ import (
 	"github.com/otelvllm/otelvllm-go/otelvllm/sse"
 )
 
-// ResponseReader reads an answer as it passes. It keeps at most one event's data (256 KiB), and nothing of a body
-// that is not streamed. It is not safe for concurrent use.
+// ResponseReader reads an answer as it passes. It keeps at most one event's data (256 KiB; 4 MiB where a dialect repeats
+// the whole answer in its last event), and nothing of a body that is not streamed. It is not safe for concurrent use.
 type ResponseReader struct {
 	endpoint *Endpoint
 	format   format
@@ -49,6 +49,7 @@ func (r *ResponseReader) Header(status int, h http.Header) {
 		r.facts.Streamed = mediaType == "text/event-stream"
 	case mediaType == "text/event-stream":
 		r.format, r.facts.Streamed = formatStream, true
+		r.stream.MaxData = r.endpoint.maxEvent
 		r.stream.OnEvent, r.stream.OnComment = r.event, r.comment
 	case mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"):
 		r.format = formatBody
@@ -168,6 +169,7 @@ func (r *ResponseReader) fullEvent(e sse.Event) {
 	r.answer.reset()
 	if e.Truncated {
 		r.facts.Oversize++
+		r.facts.Done = r.endpoint.endsWith(string(e.Type)) // what it was is known without its data
 	} else {
 		r.scan.reset(r.endpoint.event, &r.answer)
 		r.scan.write(e.Data)
@@ -188,7 +190,7 @@ func (r *ResponseReader) fullEvent(e sse.Event) {
 // learn remembers the shape of an event that holds nothing but content.
 func (r *ResponseReader) learn(e sse.Event) {
 	if a := &r.answer; !r.refused && a.onlyContent() {
-		r.shapes.learn(e.Type, e.Data, int(a.varied.start)+1, int(a.varied.end)-1)
+		r.shapes.learn(e.Type, e.Data, a.varied, a.counter)
 	}
 }
 
@@ -204,7 +206,7 @@ func (r *ResponseReader) take() {
 	r.rename(&f.ID, a.id)
 	r.rename(&f.Model, a.model)
 	f.Invalid += a.usage.addTo(&f.Usage) + a.timings.addTo(&f.Timings)
-	f.Done = f.Done || a.terminal
+	f.Done = f.Done || f.Streamed && r.endpoint.endsWith(a.kind.value())
 	for _, c := range a.choices {
 		r.choose(c)
 	}

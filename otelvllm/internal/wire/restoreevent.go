@@ -82,7 +82,8 @@ func (r *Restorer) learn() {
 	event := r.buf[start:r.pos]
 	if bytes.HasPrefix(event, []byte(eventHead)) && bytes.HasSuffix(event, []byte(eventTail)) {
 		data := event[len(eventHead) : len(event)-len(eventTail)]
-		// The space before the data was given to the scanner, so its offsets are one higher.
-		r.shapes.learn(nil, data, int(r.answer.varied.start), int(r.answer.varied.end)-2)
+		content := r.answer.varied
+		content.start, content.end = content.start-1, content.end-1 // the scanner was given the space before the data too
+		r.shapes.learn(nil, data, content, span{})
 	}
 }

@@ -28,11 +28,13 @@ type shapes struct {
 	misses int // how many were learned since one came again
 }
 
-// shape is an event, from its type or eventHead to eventTail, without what stands between the quotes of its content.
+// shape is an event, from its type or eventHead to eventTail, without what stands between the quotes of its content, and
+// without the number that counts the events where it comes later.
 type shape struct {
 	typ            string
 	prefix, suffix []byte
-	head           int // how much of prefix comes before the data
+	tail           []byte // what follows the number; nil: there is none, and suffix reaches to the end
+	head           int    // how much of prefix comes before the data
 }
 
 // match returns the length of the event at the start of b that has one of the shapes and a valid string that is not
@@ -45,7 +47,7 @@ func (s *shapes) match(b []byte) int {
 			k -= s.n
 		}
 		known := &s.known[k]
-		if n := matchAround(b, known.prefix, known.suffix); n > 0 {
+		if n := matchAround(b, known.prefix, known.suffix, known.tail); n > 0 {
 			s.recent, s.misses = k, 0
 			return n
 		}
@@ -57,7 +59,13 @@ func (s *shapes) match(b []byte) int {
 func (s *shapes) matchData(typ, data []byte) bool {
 	for i := range s.n {
 		known := &s.known[i]
-		n := matchAround(data, known.prefix[known.head:], known.suffix[:len(known.suffix)-len(eventTail)])
+		suffix, tail := known.suffix, known.tail
+		if tail == nil {
+			suffix = suffix[:len(suffix)-len(eventTail)]
+		} else {
+			tail = tail[:len(tail)-len(eventTail)]
+		}
+		n := matchAround(data, known.prefix[known.head:], suffix, tail)
 		if n > 0 && n == len(data) && string(typ) == known.typ {
 			s.recent, s.misses = i, 0
 			return true
@@ -66,7 +74,7 @@ func (s *shapes) matchData(typ, data []byte) bool {
 	return false
 }
 
-func matchAround(b, prefix, suffix []byte) int {
+func matchAround(b, prefix, suffix, tail []byte) int {
 	if !bytes.HasPrefix(b, prefix) {
 		return 0
 	}
@@ -75,13 +83,23 @@ func matchAround(b, prefix, suffix []byte) int {
 	if length <= 0 || !bytes.HasPrefix(rest[length:], suffix) {
 		return 0
 	}
-	return len(prefix) + length + len(suffix)
+	n := len(prefix) + length + len(suffix)
+	if tail == nil {
+		return n
+	}
+	digits := digitsLen(b[n:])
+	if digits == 0 || b[n] == '0' && digits > 1 || !bytes.HasPrefix(b[n+digits:], tail) {
+		return 0
+	}
+	return n + digits + len(tail)
 }
 
-// learn remembers a shape: that of an event with the given type, which may be empty, and data, without what stands
-// between start and end of the data.
-func (s *shapes) learn(typ, data []byte, start, end int) {
-	if len(typ)+len(data)-(end-start) > maxShape || s.misses >= maxMisses {
+// learn remembers a shape: that of an event with the given type, which may be empty, and data, without the inside of the
+// string at content and, if there is one, without the number at counter. An event whose number comes first is not
+// remembered.
+func (s *shapes) learn(typ, data []byte, content, counter span) {
+	start, end := int(content.start)+1, int(content.end)-1
+	if len(typ)+len(data)-(end-start) > maxShape || s.misses >= maxMisses || counter.told && counter.start < content.end {
 		return
 	}
 	s.misses++
@@ -93,8 +111,19 @@ func (s *shapes) learn(typ, data []byte, start, end int) {
 	head := len(memory)
 	memory = append(memory, data[:start]...)
 	at := len(memory)
+	learned := shape{typ: string(typ), prefix: memory[:at:at], head: head}
+	if counter.told {
+		memory = append(memory, data[end:counter.start]...)
+		learned.suffix = memory[at:len(memory):len(memory)]
+		at, end = len(memory), int(counter.end)
+	}
 	memory = append(append(memory, data[end:]...), eventTail...)
-	s.known[s.next] = shape{typ: string(typ), prefix: memory[:at:at], suffix: memory[at:], head: head}
+	if counter.told {
+		learned.tail = memory[at:]
+	} else {
+		learned.suffix = memory[at:]
+	}
+	s.known[s.next] = learned
 	s.recent = s.next
 	s.n = max(s.n, s.next+1)
 	s.next = (s.next + 1) % maxShapes

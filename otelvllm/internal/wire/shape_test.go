@@ -6,6 +6,11 @@ import (
 	"testing"
 )
 
+// inside is the string whose text stands between two offsets.
+func inside(start, end int) span {
+	return span{told: true, text: true, start: int64(start) - 1, end: int64(end) + 1}
+}
+
 // TestAKnownShapeIsNoEventOfItsOwnInsideAnother sends what looks like a whole event where another line has begun.
 func TestAKnownShapeIsNoEventOfItsOwnInsideAnother(t *testing.T) {
 	shape := events(contentEvent("a"))
@@ -39,13 +44,13 @@ func TestAKnownShapeIsNoEventOfItsOwnInsideAnother(t *testing.T) {
 func TestShapesThatNeverComeAgainAreNotLearnedForEver(t *testing.T) {
 	var s shapes
 	long := []byte(`{"a":"` + strings.Repeat("x", maxShape) + `"}`)
-	if s.learn(nil, long, 1, 2); s.n != 0 {
+	if s.learn(nil, long, inside(6, 6), span{}); s.n != 0 {
 		t.Error("learned a shape of more than maxShape bytes")
 	}
 	learn := func(i int) {
 		text := []byte(`{"n":` + strings.Repeat("1", i+1) + `,"a":"x"}`)
 		at := strings.LastIndex(string(text), "x")
-		s.learn(nil, text, at, at+1)
+		s.learn(nil, text, inside(at, at+1), span{})
 	}
 	for i := range 100 {
 		learn(i)
@@ -63,7 +68,7 @@ func TestShapesThatNeverComeAgainAreNotLearnedForEver(t *testing.T) {
 
 func TestAShapeMatchesOnlyAValidStringThatIsNotEmpty(t *testing.T) {
 	var s shapes
-	s.learn(nil, []byte(`{"a":"x"}`), 6, 7)
+	s.learn(nil, []byte(`{"a":"x"}`), inside(6, 7), span{})
 	for data, want := range map[string]bool{
 		`{"a":"y"}`: true, `{"a":"é\n\u00e9\\"}`: true, `{"a":"\""}`: true,
 		`{"a":""}`: false, `{"a":"\x"}`: false, `{"a":"\u12"}`: false, "{\"a\":\"\x01\"}": false, `{"a":"y","b":1}`: false, `{"a":"y"} `: false,
@@ -80,7 +85,7 @@ func TestAShapeMatchesOnlyAValidStringThatIsNotEmpty(t *testing.T) {
 
 func TestAShapeHasAType(t *testing.T) {
 	var s shapes
-	s.learn([]byte("delta"), []byte(`{"a":"x"}`), 6, 7)
+	s.learn([]byte("delta"), []byte(`{"a":"x"}`), inside(6, 7), span{})
 	event := "event: delta\ndata: {\"a\":\"yy\"}\n\n"
 	if n := s.match([]byte(event)); n != len(event) {
 		t.Errorf("got a length of %d, want %d", n, len(event))
@@ -95,10 +100,36 @@ func TestAShapeHasAType(t *testing.T) {
 	}
 }
 
+// TestAShapeKnowsTheNumberThatCountsTheEvents covers a number behind the content, and one before it, for which there is
+// no shape.
+func TestAShapeKnowsTheNumberThatCountsTheEvents(t *testing.T) {
+	var s shapes
+	text := `{"a":"x","n":9,"b":1}`
+	counter := span{told: true, start: 13, end: 14}
+	s.learn([]byte("delta"), []byte(text), inside(6, 7), counter)
+	for data, want := range map[string]bool{
+		text: true, `{"a":"y","n":10,"b":1}`: true, `{"a":"y","n":0,"b":1}`: true,
+		`{"a":"y","n":00,"b":1}`: false, `{"a":"y","n":01,"b":1}`: false, `{"a":"y","n":,"b":1}`: false, `{"a":"y","n":-1,"b":1}`: false,
+		`{"a":"y","n":1.5,"b":1}`: false, `{"a":"y","n":10,"b":2}`: false, `{"a":"","n":10,"b":1}`: false, `{"a":"y","n":10`: false,
+	} {
+		if got := s.matchData([]byte("delta"), []byte(data)); got != want {
+			t.Errorf("%q: got %t, want %t", data, got, want)
+		}
+		event := "event: delta\ndata: " + data + "\n\n"
+		if n := s.match([]byte(event + "more")); (n == len(event)) != want || !want && n != 0 {
+			t.Errorf("%q as an event: got a length of %d", data, n)
+		}
+	}
+	var none shapes
+	if none.learn(nil, []byte(`{"n":9,"a":"x"}`), inside(12, 13), span{told: true, start: 5, end: 6}); none.n != 0 {
+		t.Error("learned a shape whose number comes before its content")
+	}
+}
+
 // TestAnEndpointIsARowAndASchema reads a dialect that has types, names of its own and an event that ends the stream.
 func TestAnEndpointIsARowAndASchema(t *testing.T) {
-	e := Endpoint{Operation: "x", event: &node[answer]{members: []member[answer]{
-		{"type", &node[answer]{on: func(a *answer, v *visit) { a.terminal = v.text() == "stop" }}},
+	e := Endpoint{Operation: "x", last: []string{"stop"}, event: &node[answer]{members: []member[answer]{
+		{"type", &node[answer]{on: func(a *answer, v *visit) { a.kind.read(v) }}},
 		{"delta", &node[answer]{members: []member[answer]{{"text", &node[answer]{on: func(a *answer, v *visit) {
 			if a.content = v.nonEmptyString(); a.content {
 				a.vary(v)

@@ -31,33 +31,31 @@ var (
 
 	inputCounts = []member[answer]{
 		{"prompt_tokens", countNode(func(u *tokenCounts) *tally { return &u.input })},
-		{"prompt_tokens_details", &node[answer]{
-			on: func(a *answer, v *visit) {
-				if !v.closing {
-					a.usage.cached, a.usage.cacheWrite = tally{}, tally{}
-				}
-			},
-			members: []member[answer]{
-				{"cached_tokens", countNode(func(u *tokenCounts) *tally { return &u.cached })},
-				{"created_cache_tokens", countNode(func(u *tokenCounts) *tally { return &u.cacheWrite })},
-			},
-		}},
+		{"prompt_tokens_details", &node[answer]{on: (*answer).forgetInputDetails, members: []member[answer]{
+			{"cached_tokens", countNode(func(u *tokenCounts) *tally { return &u.cached })},
+			{"created_cache_tokens", countNode(func(u *tokenCounts) *tally { return &u.cacheWrite })},
+		}}},
 	}
 
 	outputCounts = []member[answer]{
 		{"completion_tokens", countNode(func(u *tokenCounts) *tally { return &u.output })},
-		{"completion_tokens_details", &node[answer]{
-			on: func(a *answer, v *visit) {
-				if !v.closing {
-					a.usage.reasoning = tally{}
-				}
-			},
-			members: []member[answer]{
-				{"reasoning_tokens", countNode(func(u *tokenCounts) *tally { return &u.reasoning })},
-			},
-		}},
+		{"completion_tokens_details", &node[answer]{on: (*answer).forgetOutputDetails, members: []member[answer]{
+			{"reasoning_tokens", countNode(func(u *tokenCounts) *tally { return &u.reasoning })},
+		}}},
 	}
 )
+
+func (a *answer) forgetInputDetails(v *visit) {
+	if !v.closing {
+		a.usage.cached, a.usage.cacheWrite = tally{}, tally{}
+	}
+}
+
+func (a *answer) forgetOutputDetails(v *visit) {
+	if !v.closing {
+		a.usage.reasoning = tally{}
+	}
+}
 
 func usageSchema(groups ...[]member[answer]) []member[answer] {
 	var members []member[answer]
