@@ -66,7 +66,7 @@ func start(ctx context.Context, config *config, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "gateway:", err)
 		return exitUsage
 	}
-	config.Metrics = telemetry.Handler()
+	config.Metrics, config.MeterProvider = telemetry.Handler(), telemetry.MeterProvider()
 	say := func(line string) { fmt.Fprintln(stderr, line) }
 	if config.Engine == nil {
 		engine, end, err := simulate(ctx)

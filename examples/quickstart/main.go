@@ -132,7 +132,7 @@ func startEngine(ctx context.Context, wg *sync.WaitGroup, spans sdktrace.SpanPro
 // startGateway serves the gateway and its page on free ports.
 func startGateway(ctx context.Context, wg *sync.WaitGroup, engine *url.URL, t *otlp.Telemetry) (*sidecar.Sidecar, net.Addr, net.Addr, error) {
 	gateway := sidecar.New(sidecar.Config{
-		Engine: engine, StallAfter: stallAfter, ScrapeInterval: time.Second, UsageInjection: true, Metrics: t.Handler(),
+		Engine: engine, StallAfter: stallAfter, ScrapeInterval: 250 * time.Millisecond, UsageInjection: true, Metrics: t.Handler(), MeterProvider: t.MeterProvider(),
 	}, otelvllm.WithTracerProvider(t.TracerProvider()), otelvllm.WithMeterProvider(t.MeterProvider()), otelvllm.WithPropagators(t.Propagator()))
 	lc := net.ListenConfig{}
 	callers, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

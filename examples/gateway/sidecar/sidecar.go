@@ -4,7 +4,6 @@ package sidecar
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,8 +12,14 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+
 	"github.com/otelvllm/otelvllm-go/otelvllm"
+	"github.com/otelvllm/otelvllm-go/otelvllm/engine"
+	"github.com/otelvllm/otelvllm-go/otelvllm/health"
 	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
+	"github.com/otelvllm/otelvllm-go/otelvllm/livepage"
 	"github.com/otelvllm/otelvllm-go/otelvllm/watchdog"
 )
 
@@ -30,13 +35,18 @@ type Config struct {
 	Models         []string      // pinned metric labels
 	UsageInjection bool
 	ServiceName    string
-	Metrics        http.Handler // answers /metrics; nil leaves it out
+	Metrics        http.Handler         // answers /metrics; nil leaves it out
+	MeterProvider  metric.MeterProvider // takes the engine's readings; nil is the global one
+	HealthLog      *health.Logger       // writes the health document now and then; nil does not
 }
 
 // Sidecar is one gateway. Make it with New.
 type Sidecar struct {
 	Registry *inflight.Registry
+	Monitor  *engine.Monitor
 	Watchdog *watchdog.Watchdog
+	Health   *health.Source
+	Page     *livepage.Page
 	Handler  http.Handler // for callers
 	Admin    http.Handler // for the operator
 
@@ -52,8 +62,14 @@ var errDrained = fmt.Errorf("the drain is over: %w", context.DeadlineExceeded)
 // New wires a gateway. It starts nothing and opens nothing. opts add to what the gateway sets.
 func New(config Config, opts ...otelvllm.Option) *Sidecar {
 	s := &Sidecar{Registry: &inflight.Registry{}, config: config}
-	s.Watchdog = &watchdog.Watchdog{Registry: s.Registry, StallAfter: config.StallAfter}
-	s.probe = newProbe(config.Engine, config.ScrapeInterval)
+	s.Monitor = engine.NewMonitor([]string{config.Engine.String()}, engine.WithInterval(config.ScrapeInterval),
+		engine.WithMeterProvider(meterProvider(config)), engine.WithInFlight(s.inFlight), engine.WithWedgedAfter(wedgedAfter(config.StallAfter)))
+	s.Watchdog = &watchdog.Watchdog{Registry: s.Registry, StallAfter: config.StallAfter, Engines: s.Monitor.Status}
+	s.Health = &health.Source{Registry: s.Registry, Engines: s.Monitor.Status, Findings: s.Watchdog.Findings}
+	s.Page = livepage.New(livepage.Source{Health: s.Health, Registry: s.Registry, Findings: s.Watchdog.Findings, Cleared: s.Watchdog.Cleared},
+		livepage.WithLinks(livepage.Link{Name: "health", URL: "/health"}, livepage.Link{Name: "requests", URL: "/requests"},
+			livepage.Link{Name: "findings", URL: "/findings"}, livepage.Link{Name: "evidence", URL: "/evidence"}))
+	s.probe = newProbe(config.Engine)
 	s.base, s.cut = context.WithCancelCause(context.Background())
 	opts = append([]otelvllm.Option{
 		otelvllm.WithRegistry(s.Registry), otelvllm.WithModels(config.Models...),
@@ -63,6 +79,31 @@ func New(config Config, opts ...otelvllm.Option) *Sidecar {
 	s.Handler = otelvllm.Middleware(opts...)(s.waitReady(fullDuplex(proxy)))
 	s.Admin = s.adminHandler()
 	return s
+}
+
+// inFlight counts the requests that the engine is working on: those that have been sent to it.
+func (s *Sidecar) inFlight(string) int {
+	n := 0
+	for _, r := range s.Registry.Running() {
+		if r.Phase != inflight.PhaseEngineInit && r.Phase != inflight.PhaseConnect {
+			n++
+		}
+	}
+	return n
+}
+
+// wedgedAfter is how long an engine must stand still before it counts as wedged: it must be over
+// before a request counts as stalled, also for work that the engine does not show, which takes
+// twice as long.
+func wedgedAfter(stallAfter time.Duration) time.Duration {
+	return min(max(stallAfter/3, 500*time.Millisecond), 15*time.Second)
+}
+
+func meterProvider(config Config) metric.MeterProvider {
+	if config.MeterProvider != nil {
+		return config.MeterProvider
+	}
+	return otel.GetMeterProvider()
 }
 
 // maxBuffered is the size of request bodies up to which the transport reads them before sending.
@@ -104,7 +145,13 @@ func (s *Sidecar) Serve(ctx context.Context, callers, admin net.Listener, say fu
 	defer wg.Wait()
 	defer stop()
 	wg.Go(func() { _ = s.Watchdog.Run(work) })
-	wg.Go(func() { s.probe.run(work) })
+	wg.Go(func() { _ = s.Monitor.Run(work) }) // its only error is a bad URL, which parsing the flag has ruled out
+	wg.Go(func() { _ = s.Health.Run(work) })
+	wg.Go(func() { _ = s.Page.Run(work) })
+	if s.config.HealthLog != nil {
+		s.config.HealthLog.Source = s.Health
+		wg.Go(func() { _ = s.config.HealthLog.Run(work) })
+	}
 
 	failed := make(chan error, 2)
 	front := newServer(s.Handler, s.base)
@@ -170,7 +217,7 @@ func (s *Sidecar) waitReady(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.probe.up() {
+		if s.takesRequests() {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -191,5 +238,23 @@ func (s *Sidecar) waitReady(next http.Handler) http.Handler {
 	})
 }
 
-// errNotReady is what a probe finds at an engine that answers, but is not ready.
-var errNotReady = errors.New("the engine is not ready")
+// takesRequests tells whether the last reading found an engine that answers and is not known to be
+// loading or dead. A wedged one takes requests: they hang, and are shown.
+func (s *Sidecar) takesRequests() bool {
+	for _, e := range s.Monitor.Status() {
+		if e.State == engine.Up || e.State == engine.Wedged || e.State == engine.Asleep {
+			return true
+		}
+	}
+	return false
+}
+
+// ready tells whether an engine serves requests.
+func (s *Sidecar) ready() bool {
+	for _, e := range s.Monitor.Status() {
+		if e.State == engine.Up {
+			return true
+		}
+	}
+	return false
+}
