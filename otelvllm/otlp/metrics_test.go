@@ -62,7 +62,7 @@ func TestFailedCumulativeExportsAreNotLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMeasuring(t, metricdata.CumulativeTemporality)
 		m.collector.always(reply{err: errRefused})
-		time.Sleep(10 * time.Minute)
+		time.Sleep(10*time.Minute + time.Second) // between two collections
 		m.collector.set(nil)
 		if err := m.stopIn(t, time.Second); err != nil {
 			t.Errorf("Shutdown: got %v, want nil", err)
