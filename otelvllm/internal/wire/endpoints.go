@@ -31,6 +31,8 @@ var endpoints = [...]Endpoint{
 	{Operation: "text_completion", path: "/completions", request: completionRequest, body: completionBody, event: completionEvent, usageOption: true},
 	{Operation: "embeddings", path: "/embeddings", request: embeddingRequest, body: embeddingBody, event: embeddingBody},
 	{Operation: "chat", path: "/v1/responses", request: responsesRequest, body: responsesBody, event: responsesEvent, last: responsesLast, maxEvent: maxWholeAnswer},
+	{Operation: "chat", path: "/v1/messages", request: messagesRequest, body: messagesBody, event: messagesEvent, last: messagesLast},
+	{Operation: "count_tokens", path: "/v1/messages/count_tokens", request: messagesRequest, body: countTokensBody, event: countTokensBody},
 }
 
 // Match returns the endpoint that a request goes to, judged by the end of its path, so that a gateway's own prefix

@@ -77,9 +77,12 @@ var samplingParameters = []member[Request]{
 	{"top_p", requestFloat(func(r *Request) *Float { return &r.TopP })},
 	{"frequency_penalty", requestFloat(func(r *Request) *Float { return &r.FrequencyPenalty })},
 	{"presence_penalty", requestFloat(func(r *Request) *Float { return &r.PresencePenalty })},
-	{"stop", &node[Request]{on: (*Request).readStop, element: &node[Request]{on: (*Request).addStop}}},
+	{"stop", stopSequences},
 	{"response_format", responseFormat},
 }
+
+// stopSequences is a string or an array of them.
+var stopSequences = &node[Request]{on: (*Request).readStop, element: &node[Request]{on: (*Request).addStop}}
 
 // responseFormat is an object that says whether the answer is text or JSON.
 var responseFormat = &node[Request]{
