@@ -71,6 +71,7 @@ func init() {
 type zzObserver struct {
 	request              zzBody
 	header, done, touched atomic.Int64
+	writing               atomic.Int64
 	watch                 atomic.Bool
 }
 
@@ -109,6 +110,14 @@ func (o *zzObserver) ResponseFlush(error) {
 }
 
 func (o *zzObserver) Done(bool) { o.done.Add(1) }
+
+func (o *zzObserver) WriteStarted() { o.writing.Add(1) }
+
+func (o *zzObserver) WriteEnded() {
+	if o.writing.Add(-1) < 0 {
+		panic("overlay: the end of a write was told that had not started")
+	}
+}
 
 type zzBody struct{ ended, touched atomic.Int64 }
 
