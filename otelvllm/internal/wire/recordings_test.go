@@ -57,8 +57,6 @@ func TestRecordedAnswers(t *testing.T) {
 			Usage:   Usage{Input: known(5), Output: known(12), Cached: known(0)},
 			Timings: Timings{seconds(0.034032999792543706), seconds(6.683814000098209), seconds(56.74319999980071)},
 		},
-		"embeddings":         {ID: "embd-emb-1", Model: "tiny", Usage: Usage{Input: known(15)}},
-		"embeddings-base64":  {ID: "embd-8ef4078b6b3cbe23", Model: "tiny", Usage: Usage{Input: known(4)}},
 		"err-401":            {Err: &Error{"engine_error"}},
 		"err-no-model":       {Err: &Error{"404"}},
 		"err-bad-json":       {Err: &Error{"400"}},

@@ -56,8 +56,24 @@ func (r *ResponseReader) Header(status int, h http.Header) {
 		r.answer.reset()
 		r.scan.reset(r.endpoint.body, &r.answer)
 	default:
-		r.facts.Opaque = true
+		r.facts.Opaque = !r.readMetadata(h.Get("Metadata"))
 	}
+}
+
+// readMetadata reads what vLLM tells beside an answer that is plain bytes: a header of the JSON that it would have sent.
+// It reports whether there is such a header.
+func (r *ResponseReader) readMetadata(text string) bool {
+	if text == "" {
+		return false
+	}
+	r.scan.reset(r.endpoint.body, &r.answer)
+	r.scan.write([]byte(text))
+	if r.scan.whole() {
+		r.take()
+	} else {
+		r.facts.Invalid++
+	}
+	return r.scan.whole()
 }
 
 // mediaTypeOf returns the answer's media type in lower case, without parameters.
