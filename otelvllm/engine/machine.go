@@ -65,11 +65,10 @@ func (m *machine) read(o observation) {
 	s := o.snapshot
 	c := same
 	if m.last != nil {
-		c = compare(m.last, s)
-		if c == restarted {
-			m.status.Resets++
-		}
-		c = m.mixture.next(c)
+		c = m.mixture.next(compare(m.last, s))
+	}
+	if c == restarted {
+		m.status.Resets++
 	}
 	m.status.Mixed = m.mixture.mixed
 	m.progress.next(s, o.inFlight, c != same)
