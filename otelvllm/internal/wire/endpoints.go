@@ -33,6 +33,14 @@ var endpoints = [...]Endpoint{
 	{Operation: "chat", path: "/v1/responses", request: responsesRequest, body: responsesBody, event: responsesEvent, last: responsesLast, maxEvent: maxWholeAnswer},
 	{Operation: "chat", path: "/v1/messages", request: messagesRequest, body: messagesBody, event: messagesEvent, last: messagesLast},
 	{Operation: "count_tokens", path: "/v1/messages/count_tokens", request: messagesRequest, body: countTokensBody, event: countTokensBody},
+	{Operation: "pooling", path: "/pooling", root: true, request: poolingRequest, body: embeddingBody, event: embeddingBody},
+	{Operation: "classify", path: "/classify", root: true, request: rankingRequest, body: embeddingBody, event: embeddingBody},
+	{Operation: "score", path: "/v1/score", request: rankingRequest, body: embeddingBody, event: embeddingBody},
+	{Operation: "score", path: "/score", root: true, request: rankingRequest, body: embeddingBody, event: embeddingBody},
+	{Operation: "score", path: "/generative_scoring", root: true, request: rankingRequest, body: embeddingBody, event: embeddingBody},
+	{Operation: "rerank", path: "/v1/rerank", request: rankingRequest, body: embeddingBody, event: embeddingBody},
+	{Operation: "rerank", path: "/v2/rerank", request: rankingRequest, body: embeddingBody, event: embeddingBody},
+	{Operation: "rerank", path: "/rerank", root: true, request: rankingRequest, body: embeddingBody, event: embeddingBody},
 }
 
 // Match returns the endpoint that a request goes to, judged by the end of its path, so that a gateway's own prefix
