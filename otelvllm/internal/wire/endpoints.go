@@ -41,6 +41,8 @@ var endpoints = [...]Endpoint{
 	{Operation: "rerank", path: "/v1/rerank", request: rankingRequest, body: embeddingBody, event: embeddingBody},
 	{Operation: "rerank", path: "/v2/rerank", request: rankingRequest, body: embeddingBody, event: embeddingBody},
 	{Operation: "rerank", path: "/rerank", root: true, request: rankingRequest, body: embeddingBody, event: embeddingBody},
+	{Operation: "tokenize", path: "/tokenize", root: true, request: rankingRequest, body: tokenizeBody, event: tokenizeBody},
+	{Operation: "detokenize", path: "/detokenize", root: true, request: rankingRequest, body: tokenizeBody, event: tokenizeBody},
 }
 
 // Match returns the endpoint that a request goes to, judged by the end of its path, so that a gateway's own prefix
