@@ -12,6 +12,9 @@ var embeddingBody = answerSchema(inputUsage)
 
 // readEncodingFormat takes float, base64 or bytes; vLLM takes one of them only.
 func (r *Request) readEncodingFormat(v *visit) {
+	if v.closing {
+		return
+	}
 	r.EncodingFormats = nil
 	if format := v.text(); format != "" {
 		r.EncodingFormats = []string{format}

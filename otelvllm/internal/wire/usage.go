@@ -1,5 +1,7 @@
 package wire
 
+import "math"
+
 // tokenCounts are the counts of a usage object.
 type tokenCounts struct {
 	input, output, cached, cacheWrite, reasoning tally
@@ -67,6 +69,17 @@ func usageSchema(groups ...[]member[answer]) []member[answer] {
 
 func countNode(of func(*tokenCounts) *tally) *node[answer] {
 	return &node[answer]{on: func(a *answer, v *visit) { of(&a.usage).read(v) }}
+}
+
+// floatCountNode is a count that comes as a float, 15.0, as Cohere's do.
+func floatCountNode(of func(*tokenCounts) *tally) *node[answer] {
+	return &node[answer]{on: func(a *answer, v *visit) {
+		t := of(&a.usage)
+		t.read(v)
+		if f := v.float(); t.invalid && f.Known && f.Value == math.Trunc(f.Value) && f.Value <= maxCount && !math.Signbit(f.Value) {
+			*t = tally{Int: Int{Value: int64(f.Value), Known: true}}
+		}
+	}}
 }
 
 func (a *answer) readUsage(v *visit) {
