@@ -8,8 +8,21 @@
 //	}
 //	defer telemetry.Shutdown(context.Background())
 //
-// Unlike the SDK's batch processors, spans and log records wait in a queue bounded by bytes for as long
+// # Delivery
+//
+// Unlike in the SDK's batch processors, spans and log records wait in a queue bounded by memory for as long
 // as the collector does not take them: an outage loses nothing until the queue is full, and then every
-// lost item is counted, in [Telemetry.Lost] and in the metric vllm.telemetry.dropped. What was made is
-// what was delivered plus what was dropped, exactly.
+// lost item is counted, in [Telemetry.Lost] and in the metric vllm.telemetry.dropped, by error.type. What was made is
+// what was delivered plus what was dropped, exactly. Text that is not UTF-8 is repaired and strings are cut at
+// 4 KiB, so that one bad byte does not cost a batch. A batch that is too large is split. A metric export
+// that fails is no loss as long as another one follows, because the points are cumulative; it is one at Shutdown,
+// and where OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE asks for deltas.
+//
+// # Variables
+//
+// OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_LOGS_EXPORTER choose otlp (the default), console or none,
+// and prometheus for metrics. OTEL_EXPORTER_OTLP_* say where to and how; with no endpoint it is
+// http://localhost:4318, or http://localhost:4317 where OTEL_EXPORTER_OTLP_PROTOCOL is grpc. OTEL_BSP_* and OTEL_BLRP_*
+// set delay, timeout and batch size; their queue sizes have no meaning here. With OTEL_CONFIG_FILE the providers are
+// those of the file, with the SDK's own processors: the delivery described above does not apply to them.
 package otlp

@@ -2,16 +2,8 @@ package otlp
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"os"
-	"strconv"
 	"strings"
-	"time"
 
 	prometheusbridge "go.opentelemetry.io/contrib/bridges/prometheus"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
@@ -47,6 +39,17 @@ func isGRPC(signal string) bool {
 	return strings.EqualFold(v, protocolGRPC)
 }
 
+// plain tells whether nothing is said about where a signal goes. The OTLP specification then means
+// http://localhost:4318, or http://localhost:4317 with gRPC; the exporters would take https.
+func plain(signal string) bool {
+	for _, name := range []string{"ENDPOINT", "INSECURE", "CERTIFICATE", "CLIENT_CERTIFICATE"} {
+		if variable, _ := envOTLP(signal, name); variable != "" {
+			return false
+		}
+	}
+	return true
+}
+
 // newSpanExporter makes the exporter that OTEL_TRACES_EXPORTER asks for, nil for none.
 func newSpanExporter(ctx context.Context, transports *transports) (sdktrace.SpanExporter, error) {
 	const variable = "OTEL_TRACES_EXPORTER"
@@ -56,9 +59,17 @@ func newSpanExporter(ctx context.Context, transports *transports) (sdktrace.Span
 			return nil, err
 		}
 		if isGRPC(signalTraces) {
-			return otlptracegrpc.New(ctx, otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{}))
+			opts := []otlptracegrpc.Option{otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{})}
+			if plain(signalTraces) {
+				opts = append(opts, otlptracegrpc.WithInsecure())
+			}
+			return otlptracegrpc.New(ctx, opts...)
 		}
-		return otlptracehttp.New(ctx, otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}), otlptracehttp.WithHTTPClient(client))
+		opts := []otlptracehttp.Option{otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}), otlptracehttp.WithHTTPClient(client)}
+		if plain(signalTraces) {
+			opts = append(opts, otlptracehttp.WithInsecure())
+		}
+		return otlptracehttp.New(ctx, opts...)
 	}
 	e, err := autoexport.NewSpanExporter(ctx)
 	if err != nil {
@@ -79,9 +90,17 @@ func newLogExporter(ctx context.Context, transports *transports) (sdklog.Exporte
 			return nil, err
 		}
 		if isGRPC(signalLogs) {
-			return otlploggrpc.New(ctx, otlploggrpc.WithRetry(otlploggrpc.RetryConfig{}))
+			opts := []otlploggrpc.Option{otlploggrpc.WithRetry(otlploggrpc.RetryConfig{})}
+			if plain(signalLogs) {
+				opts = append(opts, otlploggrpc.WithInsecure())
+			}
+			return otlploggrpc.New(ctx, opts...)
 		}
-		return otlploghttp.New(ctx, otlploghttp.WithRetry(otlploghttp.RetryConfig{}), otlploghttp.WithHTTPClient(client))
+		opts := []otlploghttp.Option{otlploghttp.WithRetry(otlploghttp.RetryConfig{}), otlploghttp.WithHTTPClient(client)}
+		if plain(signalLogs) {
+			opts = append(opts, otlploghttp.WithInsecure())
+		}
+		return otlploghttp.New(ctx, opts...)
 	}
 	e, err := autoexport.NewLogExporter(ctx)
 	if err != nil {
@@ -125,9 +144,17 @@ func newMetricExporter(ctx context.Context, transports *transports) (sdkmetric.E
 		return nil, err
 	}
 	if isGRPC(signalMetrics) {
-		return otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithRetry(otlpmetricgrpc.RetryConfig{}))
+		opts := []otlpmetricgrpc.Option{otlpmetricgrpc.WithRetry(otlpmetricgrpc.RetryConfig{})}
+		if plain(signalMetrics) {
+			opts = append(opts, otlpmetricgrpc.WithInsecure())
+		}
+		return otlpmetricgrpc.New(ctx, opts...)
 	}
-	return otlpmetrichttp.New(ctx, otlpmetrichttp.WithRetry(otlpmetrichttp.RetryConfig{}), otlpmetrichttp.WithHTTPClient(client))
+	opts := []otlpmetrichttp.Option{otlpmetrichttp.WithRetry(otlpmetrichttp.RetryConfig{}), otlpmetrichttp.WithHTTPClient(client)}
+	if plain(signalMetrics) {
+		opts = append(opts, otlpmetrichttp.WithInsecure())
+	}
+	return otlpmetrichttp.New(ctx, opts...)
 }
 
 func exporterError(variable, allowed string, err error) error {
@@ -135,81 +162,4 @@ func exporterError(variable, allowed string, err error) error {
 		return badValue(variable, env(variable), allowed)
 	}
 	return fmt.Errorf("%s=%q: %w", variable, env(variable), err)
-}
-
-// transports are the HTTP transports of the exporters, kept so that Shutdown can close what is idle.
-type transports []*http.Transport
-
-// client makes the HTTP client of a signal from its timeout and certificates, which the exporters would
-// read themselves if they had no client given. With gRPC it only checks them.
-func (t *transports) client(signal string) (*http.Client, error) {
-	config, err := tlsConfig(signal)
-	if err != nil {
-		return nil, err
-	}
-	// Not http.DefaultTransport: a program may have wrapped it, to trace what goes through it.
-	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSClientConfig: config,
-		DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, TLSHandshakeTimeout: 10 * time.Second,
-		MaxIdleConns: 4, IdleConnTimeout: 90 * time.Second,
-	}
-	*t = append(*t, transport)
-	timeout := 10 * time.Second
-	if _, v := envOTLP(signal, "TIMEOUT"); v != "" {
-		if n, err := strconv.Atoi(v); err == nil {
-			timeout = time.Duration(n) * time.Millisecond
-		}
-	}
-	return &http.Client{Transport: noting{transport}, Timeout: timeout}, nil
-}
-
-func (t *transports) closeIdle() {
-	for _, transport := range *t {
-		transport.CloseIdleConnections()
-	}
-}
-
-// noting tells the queue what the collector answered.
-type noting struct{ http.RoundTripper }
-
-func (n noting) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := n.RoundTripper.RoundTrip(req)
-	note(req, resp)
-	return resp, err
-}
-
-// tlsConfig reads the certificates of a signal, nil when none are set.
-func tlsConfig(signal string) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	set := false
-	if variable, file := envOTLP(signal, "CERTIFICATE"); file != "" {
-		pem, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", variable, err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: %s has no PEM certificate in it", variable, file)
-		}
-		set = true
-	}
-	variable, certificate := envOTLP(signal, "CLIENT_CERTIFICATE")
-	keyVariable, key := envOTLP(signal, "CLIENT_KEY")
-	switch {
-	case certificate == "" && key == "":
-	case certificate == "":
-		return nil, errors.New(keyVariable + " needs OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE beside it")
-	case key == "":
-		return nil, errors.New(variable + " needs OTEL_EXPORTER_OTLP_CLIENT_KEY beside it")
-	default:
-		pair, err := tls.LoadX509KeyPair(certificate, key)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", variable, err)
-		}
-		config.Certificates, set = []tls.Certificate{pair}, true
-	}
-	if !set {
-		return nil, nil
-	}
-	return config, nil
 }

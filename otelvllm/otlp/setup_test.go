@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	stdlog "log"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +16,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
@@ -171,84 +170,6 @@ func TestHandlerServesMetrics(t *testing.T) {
 	}
 }
 
-func TestFault_E18_BadVariablesAreNamed(t *testing.T) {
-	tests := map[string]struct{ value, want string }{
-		"OTEL_TRACES_EXPORTER":                  {"jaeger", "use otlp, console or none"},
-		"OTEL_METRICS_EXPORTER":                 {"oltp", "use otlp, prometheus, console or none"},
-		"OTEL_LOGS_EXPORTER":                    {"otlp,console", "use otlp, console or none"},
-		"OTEL_EXPORTER_OTLP_PROTOCOL":           {"http/json", "use http/protobuf or grpc"},
-		"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL":    {"thrift", "use http/protobuf or grpc"},
-		"OTEL_EXPORTER_OTLP_ENDPOINT":           {"localhost:4318", "use a URL such as"},
-		"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT":      {"ftp://x", "use a URL such as"},
-		"OTEL_EXPORTER_OTLP_COMPRESSION":        {"brotli", "use gzip or none"},
-		"OTEL_EXPORTER_OTLP_TIMEOUT":            {"10s", "a whole number above 0"},
-		"OTEL_EXPORTER_OTLP_CERTIFICATE":        {"/nowhere/ca.pem", "no such file"},
-		"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": {"/nowhere/c.pem", "needs OTEL_EXPORTER_OTLP_CLIENT_KEY"},
-		"OTEL_BSP_SCHEDULE_DELAY":               {"0", "a whole number above 0"},
-		"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE":       {"many", "a whole number above 0"},
-		"OTEL_PROPAGATORS":                      {"w3c", "tracecontext, baggage"},
-		"OTEL_TRACES_SAMPLER":                   {"sometimes", "always_on"},
-		"OTEL_SDK_DISABLED":                     {"yes", "use true or false"},
-		"OTEL_RESOURCE_ATTRIBUTES":              {"novalue", "key=value"},
-		"OTEL_METRICS_PRODUCERS":                {"prometheus,statsd", "use prometheus or none"},
-		"OTEL_CONFIG_FILE":                      {"/nowhere/otel.yaml", "no such file"},
-	}
-	for variable, test := range tests {
-		t.Run(variable, func(t *testing.T) {
-			t.Setenv(variable, test.value)
-			tel, err := Setup(t.Context(), WithoutGlobals())
-			if err == nil {
-				_ = stop(tel, time.Second)
-				t.Fatalf("got no error for %s=%s", variable, test.value)
-			}
-			if !strings.HasPrefix(err.Error(), variable) || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %q, want it to begin with %s and to contain %q", err, variable, test.want)
-			}
-		})
-	}
-}
-
-func TestEndpointErrorsDoNotShowKeys(t *testing.T) {
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector?api-key=secret")
-	if _, err := Setup(t.Context(), WithoutGlobals()); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("got %v, want an error without the key", err)
-	}
-}
-
-func TestFault_E16_CertificateWithoutContent(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, []byte("not a certificate"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", file)
-	_, err := Setup(t.Context(), WithoutGlobals())
-	if err == nil || !strings.HasPrefix(err.Error(), "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE: ") {
-		t.Errorf("got %v, want it to name the variable", err)
-	}
-}
-
-// A collector behind TLS is trusted by OTEL_EXPORTER_OTLP_CERTIFICATE, and only then.
-func TestFault_E16_TLS(t *testing.T) {
-	c := &collector{}
-	server := httptest.NewTLSServer(c)
-	server.Config.ErrorLog = stdlog.New(io.Discard, "", 0) // handshakes fail here on purpose
-	t.Cleanup(server.Close)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
-	for _, trusted := range []bool{false, true} {
-		if trusted {
-			t.Setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", writeCertificate(t, server))
-		}
-		tel := setup(t, WithErrorHandler(func(error) {}))
-		use(t, tel)
-		if err := stop(tel, time.Second); (err == nil) != trusted {
-			t.Errorf("trusted %v: got %v", trusted, err)
-		}
-	}
-	if _, spans, _ := c.counts(); spans != 1 {
-		t.Errorf("got %d spans, want 1", spans)
-	}
-}
-
 func TestFault_E14_DisabledSDK(t *testing.T) {
 	t.Setenv("OTEL_SDK_DISABLED", "TRUE")
 	recorder := tracetest.NewSpanRecorder()
@@ -297,45 +218,6 @@ func (p *countingProcessor) OnEnd(sdktrace.ReadOnlySpan)                     { p
 func (p *countingProcessor) ForceFlush(context.Context) error                { return nil }
 func (p *countingProcessor) Shutdown(context.Context) error                  { p.stopped++; return nil }
 
-func TestConfigFile(t *testing.T) {
-	c := serve(t)
-	file := filepath.Join(t.TempDir(), "otel.yaml")
-	err := os.WriteFile(file, []byte(`
-file_format: "1.0"
-resource:
-  attributes:
-    - name: service.name
-      value: from-file
-tracer_provider:
-  processors:
-    - simple:
-        exporter:
-          otlp_http:
-            endpoint: ${OTEL_EXPORTER_OTLP_ENDPOINT}/v1/traces
-meter_provider:
-  readers: []
-`), 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("OTEL_CONFIG_FILE", file)
-	recorder := tracetest.NewSpanRecorder()
-	tel := setup(t, WithSpanProcessor(recorder))
-	use(t, tel)
-	if err := tel.ForceFlush(t.Context()); err != nil {
-		t.Errorf("ForceFlush: got %v, want nil", err)
-	}
-	if _, spans, _ := c.counts(); spans != 1 || len(recorder.Ended()) != 1 {
-		t.Errorf("got %d spans by OTLP and %d in the processor, want 1 each", spans, len(recorder.Ended()))
-	}
-	if body := scrape(t, tel); !strings.Contains(body, "test_requests_total") {
-		t.Errorf("the handler has no metrics:\n%s", body)
-	}
-	if err := stop(tel, time.Second); err != nil {
-		t.Errorf("Shutdown: got %v, want nil", err)
-	}
-}
-
 func TestGlobals(t *testing.T) {
 	serve(t)
 	before := otel.GetTracerProvider()
@@ -358,5 +240,28 @@ func TestGlobals(t *testing.T) {
 	otel.Handle(io.ErrUnexpectedEOF)
 	if !errors.Is(reported, io.ErrUnexpectedEOF) {
 		t.Errorf("the SDK's errors: got %v, want them at the handler", reported)
+	}
+}
+
+func TestReadersAndQueueBytes(t *testing.T) {
+	c := serve(t)
+	c.always(reply{hang: true})
+	reader := sdkmetric.NewManualReader()
+	tel := setup(t, WithMetricReader(reader), WithMetricReader(nil), WithSpanProcessor(nil), WithErrorHandler(nil), WithQueueBytes(2000))
+	for range 10 {
+		use(t, tel)
+	}
+	if got := tel.Lost(); got.Spans < 6 || got.Logs < 7 {
+		t.Errorf("Lost: got %+v, want what 2000 bytes cannot hold", got)
+	}
+	var rm metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &rm); err != nil || len(rm.ScopeMetrics) != 2 {
+		t.Errorf("got %d scopes and %v, want test and %s", len(rm.ScopeMetrics), err, scopeName)
+	}
+	if err := stop(tel, 100*time.Millisecond); err == nil {
+		t.Error("Shutdown: got nil, want a loss")
+	}
+	if err := reader.Collect(t.Context(), &rm); !errors.Is(err, sdkmetric.ErrReaderShutdown) {
+		t.Errorf("the reader after Shutdown: got %v, want it shut down", err)
 	}
 }
