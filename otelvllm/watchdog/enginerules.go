@@ -12,45 +12,39 @@ import (
 const errTimeout = "timeout"
 
 func engineUnreachable(x *look, e *reading) *sign {
-	if e.State != engine.Down || e.EverUp {
+	if e.State != engine.Down || e.wasUp() {
 		return nil
 	}
 	return &sign{since: e.Since, evidence: x.engineEvidence(e)}
 }
 
-// engineLoading looks for what shows a start: a 503 of /health, or the engine's process. An engine
-// that gives its /metrics with a 503 of /health is not loading: it is dead.
+// engineLoading looks for what shows a start: a 503 of /health. A vLLM that loads refuses connections,
+// as one does that is not there.
 func engineLoading(x *look, e *reading) *sign {
-	if e.State != engine.Loading || deadButAnswering(e) {
+	if e.State != engine.Loading {
 		return nil
 	}
 	return &sign{since: e.Since, evidence: x.engineEvidence(e)}
 }
 
-// engineDead looks for an engine that was up. One that lets connect and then says nothing is not
+// engineDead looks for an engine that was up, or still gives its /metrics while its /health says that
+// it is dead (VLLM_KEEP_ALIVE_ON_ENGINE_DEATH). One that lets connect and then says nothing is not
 // gone, but stands still.
 func engineDead(x *look, e *reading) *sign {
-	if !deadButAnswering(e) && (e.State != engine.Down || !e.EverUp || e.Err == errTimeout) {
+	if e.State != engine.Down || !e.wasUp() || e.Err == errTimeout {
 		return nil
 	}
 	return &sign{since: e.Since, evidence: x.engineEvidence(e)}
-}
-
-// deadButAnswering is what VLLM_KEEP_ALIVE_ON_ENGINE_DEATH leaves: /health 503 for ever, and
-// /metrics as it was last.
-func deadButAnswering(e *reading) bool {
-	return e.State == engine.Loading && e.EverUp && e.Snapshot != nil
 }
 
 func engineAsleep(x *look, e *reading) *sign {
-	asleep := e.Snapshot.Worst(func(r *engine.Rank) engine.Value { return r.Asleep })
 	switch {
-	case e.State == engine.Asleep || positive(asleep):
+	case e.State == engine.Asleep:
 		return &sign{since: e.Since, evidence: x.engineEvidence(e)}
 	case e.paused():
 		return &sign{
 			since: e.LastProgress, evidence: x.engineEvidence(e),
-			summary: "the engine at {engine} starts none of the {waiting} requests that wait although nothing runs: it is paused, or its scheduler is stuck",
+			summary: "nothing runs on the engine at {engine}, yet it starts none of what waits ({waiting}): it is paused, or its scheduler is stuck",
 		}
 	}
 	return nil
@@ -141,7 +135,7 @@ func heldBack(_ *look, e *reading, s *inflight.Status) bool {
 func engineWedged(x *look, e *reading) *sign {
 	since := e.LastProgress
 	switch {
-	case e.State == engine.Down && e.EverUp && e.Err == errTimeout:
+	case e.State == engine.Down && e.wasUp() && e.Err == errTimeout:
 		return &sign{
 			since: e.Since, evidence: x.engineEvidence(e),
 			summary: "the engine at {engine} takes connections but answers nothing, not even /health: its API server stands still, or its host is gone",
@@ -249,13 +243,15 @@ func (x *look) engineEvidence(e *reading) map[string]any {
 	m := map[string]any{
 		"engine": e.Address, "state": string(e.State), "our_requests": e.own,
 		"running": known(e.running), "waiting": known(e.waiting), "waiting_capacity": known(e.capacity),
-		"waiting_deferred": known(e.deferred), "kv_cache_percent": nil, "error": "no error",
+		"waiting_deferred": known(e.deferred), "kv_cache_percent": nil,
 	}
 	if e.kv.Known {
 		m["kv_cache_percent"] = percent(e.kv)
 	}
 	if e.Err != "" {
 		m["error"] = e.Err
+	} else if e.State == engine.Down {
+		m["error"] = "no_answer"
 	}
 	if e.Mixed {
 		m["several_engines_behind_one_address"] = true

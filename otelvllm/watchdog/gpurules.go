@@ -140,7 +140,7 @@ func (x *look) blind() bool {
 // while requests are silent.
 func (x *look) localTrouble() bool {
 	for _, e := range x.engines {
-		if e.local && (e.still() || e.State == engine.Down || deadButAnswering(e)) {
+		if e.local && (e.still() || e.State == engine.Down) {
 			return true
 		}
 	}

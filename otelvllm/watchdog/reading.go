@@ -120,6 +120,9 @@ func (e *reading) moved(since time.Time) (moved, known bool) {
 // counters.
 func (e *reading) still() bool { return e.frozen || e.State == engine.Wedged }
 
+// wasUp tells that the engine has been seen at work, or has left its metrics.
+func (e *reading) wasUp() bool { return e.EverUp || e.Snapshot != nil }
+
 // moving tells that the engine makes progress now, as far as that can be told.
 func (e *reading) moving() bool {
 	return positive(e.generated) || positive(e.iterated) || positive(e.prompted)
