@@ -2,7 +2,7 @@ package wire
 
 // Chat completions: POST /v1/chat/completions.
 
-var chatRequest = requestSchema(samplingParameters, []member[Request]{
+var chatRequest = requestSchema(streamParameters, samplingParameters, []member[Request]{
 	{"max_completion_tokens", &node[Request]{on: (*Request).readMaxCompletionTokens}},
 	{"reasoning_effort", &node[Request]{on: func(r *Request, v *visit) { v.textInto(&r.ReasoningEffort) }}},
 })

@@ -4,7 +4,7 @@ package wire
 // their type in the data alone. An error in a stream is a message-end with a member error, of which vLLM tells the text
 // and no code.
 
-var cohereRequest = requestSchema(samplingParameters, []member[Request]{
+var cohereRequest = requestSchema(streamParameters, samplingParameters, []member[Request]{
 	{"k", requestInt(func(r *Request) *Int { return &r.TopK })},
 	{"p", requestFloat(func(r *Request) *Float { return &r.TopP })},
 	{"stop_sequences", stopSequences},

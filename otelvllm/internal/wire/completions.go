@@ -2,7 +2,7 @@ package wire
 
 // Text completions: POST /v1/completions. The index of a choice counts through all prompts of the request.
 
-var completionRequest = requestSchema(samplingParameters)
+var completionRequest = requestSchema(streamParameters, samplingParameters)
 
 var completionBody = answerSchema(generationUsage, choicesOf(nil))
 

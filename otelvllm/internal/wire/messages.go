@@ -3,7 +3,7 @@ package wire
 // Anthropic's Messages API: POST /v1/messages and /v1/messages/count_tokens. Its events are typed, an error is an event
 // of the type error, and message_stop is the end.
 
-var messagesRequest = requestSchema(samplingParameters, []member[Request]{
+var messagesRequest = requestSchema(streamParameters, samplingParameters, []member[Request]{
 	{"stop_sequences", stopSequences},
 	{"output_config", &node[Request]{
 		on: func(r *Request, v *visit) {

@@ -60,8 +60,8 @@ func requestSchema(groups ...[]member[Request]) *node[Request] {
 	return &node[Request]{members: members}
 }
 
-// samplingParameters are the parameters of endpoints that generate.
-var samplingParameters = []member[Request]{
+// streamParameters say how an answer comes.
+var streamParameters = []member[Request]{
 	{"stream", &node[Request]{on: func(r *Request, v *visit) { r.Stream = v.kind == kindTrue }}},
 	{"stream_options", &node[Request]{
 		on: func(r *Request, v *visit) { r.IncludeUsage = r.IncludeUsage && v.closing }, // begins as false
@@ -69,6 +69,10 @@ var samplingParameters = []member[Request]{
 			{"include_usage", &node[Request]{on: func(r *Request, v *visit) { r.IncludeUsage = v.kind == kindTrue }}},
 		},
 	}},
+}
+
+// samplingParameters are the parameters of endpoints that generate.
+var samplingParameters = []member[Request]{
 	{"max_tokens", &node[Request]{on: (*Request).readMaxTokens}},
 	{"n", requestInt(func(r *Request) *Int { return &r.Choices })},
 	{"seed", requestInt(func(r *Request) *Int { return &r.Seed })},

@@ -5,7 +5,7 @@ import "strings"
 // The Responses API: POST /v1/responses. Its events are typed and numbered; the last one repeats the whole answer and
 // alone tells usage. There is no [DONE], and a stream whose engine dies is cut without a word.
 
-var responsesRequest = requestSchema(samplingParameters, []member[Request]{
+var responsesRequest = requestSchema(streamParameters, samplingParameters, []member[Request]{
 	{"max_output_tokens", requestInt(func(r *Request) *Int { return &r.MaxTokens })},
 	{"previous_response_id", &node[Request]{on: func(r *Request, v *visit) { v.textInto(&r.PreviousResponseID) }}},
 	{"reasoning", &node[Request]{
