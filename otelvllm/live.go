@@ -88,6 +88,7 @@ type opening struct {
 	address          string
 	port             int
 	stream           bool
+	links            []trace.Link
 }
 
 // liveKey is the context key of the call that is under way.
@@ -119,7 +120,11 @@ func (c *core) begin(ctx context.Context, o opening) (context.Context, *live) {
 	if o.address != "" {
 		attrs = append(attrs, semconv.ServerAddress(o.address), semconv.ServerPort(o.port))
 	}
-	ctx, l.span = c.tracer.Start(ctx, name, trace.WithSpanKind(o.kind), trace.WithTimestamp(l.call.Start), trace.WithAttributes(attrs...))
+	opts := append(make([]trace.SpanStartOption, 0, 4), trace.WithSpanKind(o.kind), trace.WithTimestamp(l.call.Start), trace.WithAttributes(attrs...))
+	if len(o.links) > 0 {
+		opts = append(opts, trace.WithLinks(o.links...)) // links at the start are those that a sampler sees
+	}
+	ctx, l.span = c.tracer.Start(ctx, name, opts...)
 	l.ctx = detached(ctx, l.span)
 	ctx = context.WithValue(ctx, liveKey{}, l)
 	sc := l.span.SpanContext()

@@ -43,6 +43,10 @@ type Info struct {
 	Route string
 	// Stream tells that tokens are delivered as they come.
 	Stream bool
+	// Links point from the request span to spans of other traces. A job that waited in a queue runs
+	// in a trace of its own and links to the request that put it there, as the messaging
+	// conventions v1.43 advise. Nil means none.
+	Links []trace.Link
 }
 
 // Request runs fn as one inference request: with a request span around it, metrics, a record and an
@@ -54,13 +58,13 @@ func Request(ctx context.Context, info Info, fn func(context.Context) error) (er
 		info.Operation = operationUnclassified
 	}
 	known := wire.Request{Model: info.Model, Stream: info.Stream, Complete: true}
-	if l := liveFrom(ctx); l != nil && l.annotate(known) {
+	if l := liveFrom(ctx); l != nil && l.annotate(known, info.Links) {
 		return fn(ctx)
 	}
 	caller := ctx
 	ctx, l := coreFrom(ctx).begin(ctx, opening{
 		operation: info.Operation, route: info.Route, kind: trace.SpanKindInternal, request: known,
-		stream: info.Stream, side: side{server: true},
+		stream: info.Stream, side: side{server: true}, links: info.Links,
 	})
 	returned := false
 	defer func() {
@@ -72,7 +76,7 @@ func Request(ctx context.Context, info Info, fn func(context.Context) error) (er
 }
 
 // annotate fills in what a wrapper knows of a call that is under way, and tells whether one is.
-func (l *live) annotate(known wire.Request) bool {
+func (l *live) annotate(known wire.Request, links []trace.Link) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended || !l.side.server {
@@ -80,6 +84,9 @@ func (l *live) annotate(known wire.Request) bool {
 	}
 	if l.call.Model == "" && known.Model != "" {
 		l.describe(known)
+	}
+	for _, link := range links {
+		l.span.AddLink(link)
 	}
 	return true
 }

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 )
 
@@ -91,6 +93,27 @@ func TestEngineInitInVainIsUnreachable(t *testing.T) {
 	})
 	if call := tel.call(t); call.Outcome != otelvllm.Unreachable || call.ErrorType != "connection_refused" {
 		t.Errorf("got %s, %q; want unreachable, connection_refused", call.Outcome, call.ErrorType)
+	}
+}
+
+func TestLinksLeadToTheRequestThatEnqueuedTheJob(t *testing.T) {
+	tel := newTelemetry()
+	enqueued, span := tel.tracer.Tracer("caller").Start(t.Context(), "POST /run")
+	span.End()
+	link := trace.LinkFromContext(enqueued)
+	ctx := otelvllm.NewContext(t.Context(), tel.options()...)
+	err := otelvllm.Request(ctx, otelvllm.Info{Model: "tiny", Links: []trace.Link{link}}, func(ctx context.Context) error {
+		return otelvllm.Request(ctx, otelvllm.Info{Links: []trace.Link{{}, link}}, func(context.Context) error { return nil })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := tel.span(t, "chat tiny")
+	if got.Parent.IsValid() || got.SpanContext.TraceID() == link.SpanContext.TraceID() {
+		t.Errorf("got parent %v in trace %v, want a trace of its own", got.Parent, got.SpanContext.TraceID())
+	}
+	if len(got.Links) != 2 || !got.Links[0].SpanContext.Equal(link.SpanContext) || !got.Links[1].SpanContext.Equal(link.SpanContext) {
+		t.Errorf("got links %v, want the outer and the inner one to %v; the empty one leads nowhere", got.Links, link.SpanContext)
 	}
 }
 
