@@ -7,7 +7,8 @@ import (
 
 // Endpoint is one of the engine's inference endpoints. Its methods are safe for concurrent use.
 type Endpoint struct {
-	// Operation is gen_ai.operation.name of the OpenTelemetry conventions for generative AI.
+	// Operation is gen_ai.operation.name of the OpenTelemetry conventions for generative AI, where they have one, else
+	// the engine's own word. [Request.Operation] says more where it is known.
 	Operation string
 
 	path string // what the URL's path ends with
@@ -28,6 +29,7 @@ type Endpoint struct {
 // endpoints is searched from the top: a path that ends with another one's stands before that.
 var endpoints = [...]Endpoint{
 	{Operation: "chat", path: "/chat/completions", request: chatRequest, body: chatBody, event: chatEvent, usageOption: true},
+	{Operation: "chat", path: "/chat/completions/batch", request: chatRequest, body: chatBody, event: chatEvent},
 	{Operation: "text_completion", path: "/completions", request: completionRequest, body: completionBody, event: completionEvent, usageOption: true},
 	{Operation: "embeddings", path: "/embeddings", request: embeddingRequest, body: embeddingBody, event: embeddingBody},
 	{Operation: "chat", path: "/v1/responses", request: responsesRequest, body: responsesBody, event: responsesEvent, last: responsesLast, maxEvent: maxWholeAnswer},
