@@ -1,11 +1,15 @@
 package wire
 
-// Chat completions: POST /v1/chat/completions.
+// Chat completions: POST /v1/chat/completions, and /v1/chat/completions/batch, where each conversation makes a choice and
+// nothing is streamed.
 
-var chatRequest = requestSchema(streamParameters, samplingParameters, []member[Request]{
+var chatRequest = requestSchema(streamParameters, samplingParameters, chatParameters)
+
+// chatParameters are those that only a chat has.
+var chatParameters = []member[Request]{
 	{"max_completion_tokens", &node[Request]{on: (*Request).readMaxCompletionTokens}},
 	{"reasoning_effort", &node[Request]{on: func(r *Request, v *visit) { v.textInto(&r.ReasoningEffort) }}},
-})
+}
 
 var chatBody = answerSchema(generationUsage, choicesOf(nil))
 

@@ -3,10 +3,12 @@ package wire
 // Embeddings: POST /v1/embeddings. They are never streamed, and what they count as completion_tokens is not output:
 // it is not read. Those in the format bytes come with a header that tells the rest; those in bytes_only without.
 
-var embeddingRequest = requestSchema([]member[Request]{
+var embeddingRequest = requestSchema(embeddingParameters)
+
+var embeddingParameters = []member[Request]{
 	{"dimensions", requestInt(func(r *Request) *Int { return &r.Dimensions })},
 	{"encoding_format", &node[Request]{on: (*Request).readEncodingFormat}},
-})
+}
 
 var embeddingBody = answerSchema(inputUsage)
 

@@ -36,6 +36,7 @@ var endpoints = [...]Endpoint{
 	{Operation: "chat", path: "/v1/messages", request: messagesRequest, body: messagesBody, event: messagesEvent, last: messagesLast},
 	{Operation: "count_tokens", path: "/v1/messages/count_tokens", request: messagesRequest, body: countTokensBody, event: countTokensBody},
 	{Operation: "text_completion", path: "/inference/v1/generate", request: generateRequest, body: generateBody, event: generateEvent, usageOption: true},
+	{Operation: "invocation", path: "/invocations", root: true, request: invocationRequest, body: invocationBody, event: invocationEvent, usageOption: true},
 	{Operation: "chat", path: "/v2/chat", request: cohereRequest, body: cohereBody, event: cohereEvent, last: cohereLast},
 	{Operation: "embeddings", path: "/v2/embed", request: cohereEmbedRequest, body: cohereEmbedBody, event: cohereEmbedBody},
 	{Operation: "pooling", path: "/pooling", root: true, request: poolingRequest, body: embeddingBody, event: embeddingBody},

@@ -14,10 +14,14 @@ type Request struct {
 	PreviousResponseID                                   string
 	EncodingFormats                                      []string
 
-	// Complete is true once the body was read to its end and was valid JSON.
+	// Operation is what the body asks for, by the convention's name or vLLM's, where the endpoint alone does not tell.
+	Operation string
+
+	// Complete is true once the body was read to its end and was valid.
 	Complete bool
 
 	maxTokens, maxCompletionTokens Int // as told; MaxTokens is chosen from them
+	asks                           asks
 }
 
 // maxStop is how many stop sequences are kept.
