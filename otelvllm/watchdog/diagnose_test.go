@@ -148,8 +148,10 @@ func TestHarmlessAndForeignWaits(t *testing.T) {
 		{"the same with an idle engine", view(engines(moving(engine.Rank{Running: value(0)}, still(time.Hour), func(e *engine.Status) { e.Slow = true })), waiting("a", 31*s)), "frontend_starved" + on1 + "[a]"},
 		{"a slow front end that has handed everything on", view(engines(moving(engine.Rank{}, func(e *engine.Status) { e.Slow = true })), decoding("a", s)), "frontend_starved" + on1},
 		{"a caller who does not read", view(engines(busy()), decoding("a", 40*s, blockedFor(40*s))), "slow_client" + on1 + "[a]"},
-		{"a caller who does not read, beside an engine that has died", view(engines(gone(true, 40*s, "connection_refused")), decoding("a", 40*s, blockedFor(40*s)), decoding("b", 40*s)),
-			"slow_client" + on1 + "[a] engine_dead" + on1 + "[b]"},
+		{
+			"a caller who does not read, beside an engine that has died", view(engines(gone(true, 40*s, "connection_refused")), decoding("a", 40*s, blockedFor(40*s)), decoding("b", 40*s)),
+			"slow_client" + on1 + "[a] engine_dead" + on1 + "[b]",
+		},
 		{"a write that has been blocked for less than the threshold", view(engines(busy()), decoding("a", 40*s, blockedFor(10*s))), ""},
 		{"an engine that goes on for others", view(engines(busy()), decoding("a", 31*s), decoding("b", s)), "request_starved" + on1 + "[a]"},
 		{"an answer that is not streamed beside an engine that goes on", view(engines(busy()), waiting("a", 299*s, unstreamed)), ""},
@@ -162,8 +164,10 @@ func TestHarmlessAndForeignWaits(t *testing.T) {
 func TestSeveralEngines(t *testing.T) {
 	check(t, []viewRow{
 		{"one of two is wedged", view(engines(wedged(), moving(engine.Rank{}, address2)), decoding("a", 31*s), decoding("b", s, on(second))), "engine_wedged" + on1 + "[a]"},
-		{"two with a cause each", view(engines(gone(true, 40*s, "connection_refused"), moving(engine.Rank{}, still(40*s), address2)), decoding("a", 31*s), decoding("b", 31*s, on(second))),
-			"engine_dead" + on1 + "[a] engine_wedged" + on2 + "[b]"},
+		{
+			"two with a cause each", view(engines(gone(true, 40*s, "connection_refused"), moving(engine.Rank{}, still(40*s), address2)), decoding("a", 31*s), decoding("b", 31*s, on(second))),
+			"engine_dead" + on1 + "[a] engine_wedged" + on2 + "[b]",
+		},
 		{"a request of which the engine is not known, beside one that is dead", view(engines(gone(true, 40*s, "connection_refused"), moving(engine.Rank{}, address2)), decoding("a", 31*s, on("vllm:8000"))), "engine_dead" + on1 + "[a]"},
 		{"the same beside two that are well", view(engines(busy(), moving(engine.Rank{}, address2)), decoding("a", 31*s, on("vllm:8000"))), "no_progress[a]"},
 		{"with one engine its other name does not matter", view(engines(wedged()), decoding("a", 31*s, on("vllm:8000"))), "engine_wedged" + on1 + "[a]"},

@@ -214,7 +214,9 @@ func TestConditionThatTellsNoBeginningCountsFromTheFirstLook(t *testing.T) {
 			t.Errorf("got cleared %q, want it once", got)
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Errorf("Run returned %v, want nil", err)
+		}
 	})
 }
 

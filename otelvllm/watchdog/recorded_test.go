@@ -55,31 +55,39 @@ func TestWhatARealVLLMShows(t *testing.T) {
 	}{
 		{
 			"the same /metrics twice, 25 s apart, beside streams: an engine that was stopped", "wedge-engine-metrics-1", "wedge-engine-metrics-2", 40 * time.Second,
-			[]inflight.Status{decoding("a", 31*s), waiting("b", 31*s)}, nil, "", "engine_wedged" + on1 + "[a b]",
+			[]inflight.Status{decoding("a", 31*s), waiting("b", 31*s)},
+			nil, "", "engine_wedged" + on1 + "[a b]",
 		},
 		{
 			"twelve streams on an engine of eight", "metrics-idle", "metrics-load", 2 * time.Second,
-			[]inflight.Status{waiting("a", 31*s), waiting("b", 31*s)}, nil, "", "queue_saturated" + on1 + "[a b]",
+			[]inflight.Status{waiting("a", 31*s), waiting("b", 31*s)},
+			nil, "", "queue_saturated" + on1 + "[a b]",
 		},
 		{
 			"streams that were thrown out of a small cache", "metrics-idle", "metrics-kv-full", 2 * time.Second,
-			[]inflight.Status{decoding("a", 31*s), decoding("b", s)}, nil, "", "preemption_thrash" + on1 + "[a]",
+			[]inflight.Status{decoding("a", 31*s), decoding("b", s)},
+			nil, "", "preemption_thrash" + on1 + "[a]",
 		},
 		{
 			"after /pause?mode=keep", "metrics-paused", "metrics-paused", 40 * time.Second,
-			[]inflight.Status{decoding("a", 31*s)}, nil, "", "engine_asleep" + on1 + "[a]",
+			[]inflight.Status{decoding("a", 31*s)},
+			nil, "", "engine_asleep" + on1 + "[a]",
 		},
 		{
 			"after /sleep", "metrics-sleeping", "metrics-sleeping", time.Hour,
-			[]inflight.Status{waiting("a", 31*s)}, nil, engine.Asleep, "engine_asleep" + on1 + "[a]",
+			[]inflight.Status{waiting("a", 31*s)},
+			nil, engine.Asleep, "engine_asleep" + on1 + "[a]",
 		},
 		{
 			"two ranks, one stopped", "metrics-dp2-load", "metrics-dp2-one-wedged", 2 * time.Second,
-			[]inflight.Status{decoding("a", 31*s), decoding("b", 31*s)}, []string{"1"}, "", "engine_wedged" + on1 + "[a b]",
+			[]inflight.Status{decoding("a", 31*s), decoding("b", 31*s)},
+			[]string{"1"},
+			"", "engine_wedged" + on1 + "[a b]",
 		},
 		{
 			"an idle engine, and a caller who does not read", "metrics-idle", "metrics-idle", time.Hour,
-			[]inflight.Status{decoding("a", 40*s, blockedFor(40*s))}, nil, "", "slow_client" + on1 + "[a]",
+			[]inflight.Status{decoding("a", 40*s, blockedFor(40*s))},
+			nil, "", "slow_client" + on1 + "[a]",
 		},
 		{"an idle engine", "metrics-idle", "metrics-idle", time.Hour, nil, nil, "", ""},
 		{"an engine after some load", "metrics-after", "metrics-after-load", 2 * time.Second, []inflight.Status{decoding("a", s)}, nil, "", ""},

@@ -1,4 +1,4 @@
-package watchdog_test
+package test
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"github.com/otelvllm/otelvllm-go/test/fakevllm/simtest"
 )
 
-const base = "http://engine:8000"
+const watchedEngine = "http://engine:8000"
 
 // scene is a simulated engine with its monitor and its watchdog.
 type scene struct {
@@ -31,15 +31,15 @@ type scene struct {
 	calls  sync.WaitGroup
 }
 
-// play runs f in a bubble.
-func play(t *testing.T, cfg sim.Config, f func(*scene)) {
+// playScene runs f in a bubble.
+func playScene(t *testing.T, cfg sim.Config, f func(*scene)) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, client, stop := simtest.Pipe(cfg)
 		defer stop()
 		ctx, cancel := context.WithCancel(t.Context())
 		registry := &inflight.Registry{}
 		s := &scene{t: t, engine: fake, ctx: ctx, client: &http.Client{Transport: otelvllm.NewTransport(client.Transport, otelvllm.WithRegistry(registry))}}
-		monitor := engine.NewMonitor([]string{base}, engine.WithHTTPClient(client), engine.WithInFlight(func(string) int { return len(registry.Requests()) }))
+		monitor := engine.NewMonitor([]string{watchedEngine}, engine.WithHTTPClient(client), engine.WithInFlight(func(string) int { return len(registry.Requests()) }))
 		s.dog = &watchdog.Watchdog{Registry: registry, StallAfter: 30 * time.Second, Engines: monitor.Status}
 		var runs sync.WaitGroup
 		runs.Go(func() { _ = monitor.Run(ctx) })
@@ -60,7 +60,7 @@ func (s *scene) ask(tokens int, stream bool) {
 
 func (s *scene) send(body string) {
 	s.calls.Go(func() {
-		req, err := http.NewRequestWithContext(s.ctx, http.MethodPost, base+"/v1/completions", strings.NewReader(body))
+		req, err := http.NewRequestWithContext(s.ctx, http.MethodPost, watchedEngine+"/v1/completions", strings.NewReader(body))
 		if err != nil {
 			s.t.Error(err)
 			return
@@ -163,7 +163,7 @@ func TestFaultsOfAnEngineAreNamed(t *testing.T) {
 		}, 200 * time.Second, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			play(t, tt.cfg, func(s *scene) {
+			playScene(t, tt.cfg, func(s *scene) {
 				tt.play(s)
 				if got := s.after(tt.at); got != tt.want {
 					t.Errorf("got %q, want %q: %s", got, tt.want, s.dog.Evidence())
