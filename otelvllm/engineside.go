@@ -29,6 +29,9 @@ func (l *live) join(endpoint *wire.Endpoint, address string, port int, start tim
 	l.content.restart()
 	l.call.Attempts++
 	if request.Complete {
+		if l.call.Model != "" {
+			request.Model = l.call.Model // what the caller asked for, whatever it is called at the engine
+		}
 		l.describe(request)
 	}
 	at := max(0, start.Sub(l.call.Start))

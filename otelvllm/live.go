@@ -134,6 +134,7 @@ func (c *core) begin(ctx context.Context, o opening) (context.Context, *live) {
 	switch {
 	case o.request.Complete:
 		l.describe(o.request)
+		l.described = o.endpoint != nil // the request to the engine tells more than a wrapper knows
 	case o.side.server && o.endpoint != nil:
 		l.request = o.endpoint.NewRequestReader()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -114,6 +115,36 @@ func TestLinksLeadToTheRequestThatEnqueuedTheJob(t *testing.T) {
 	}
 	if len(got.Links) != 2 || !got.Links[0].SpanContext.Equal(link.SpanContext) || !got.Links[1].SpanContext.Equal(link.SpanContext) {
 		t.Errorf("got links %v, want the outer and the inner one to %v; the empty one leads nowhere", got.Links, link.SpanContext)
+	}
+}
+
+func TestTransportTellsWhatTheWrapperDidNot(t *testing.T) {
+	for _, tt := range []struct{ name, told, want string }{
+		{"the engine's request names the model", "", "chat tiny"},
+		{"a model that the job named stays", "alias", "chat alias"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tel := newTelemetry()
+			ctx := otelvllm.NewContext(t.Context(), tel.options()...)
+			client := &http.Client{Transport: otelvllm.NewTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
+			}), tel.options()...)}
+			err := otelvllm.Request(ctx, otelvllm.Info{Model: tt.told}, func(ctx context.Context) error {
+				return otelvllm.Generation(ctx, func(ctx context.Context, _ *otelvllm.Meter) error {
+					req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine/v1/chat/completions", strings.NewReader(`{"model":"tiny","max_tokens":7,"messages":[]}`))
+					req.Header.Set("Content-Type", "application/json")
+					resp, err := client.Do(req)
+					if err == nil {
+						resp.Body.Close()
+					}
+					return err
+				})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantAttrs(t, tel.span(t, tt.want), map[string]string{"gen_ai.request.max_tokens": "7"})
+		})
 	}
 }
 
