@@ -40,3 +40,17 @@ func BenchmarkTickOver10000Requests(b *testing.B) {
 		})
 	}
 }
+
+func TestHealthyLookAllocatesLittle(t *testing.T) {
+	r := &inflight.Registry{}
+	for range 10_000 {
+		r.Begin(inflight.Info{Stream: true, Start: at(0)}).Enter(inflight.PhaseDecode, at(0))
+	}
+	list := []engine.Status{busy()}
+	w := &Watchdog{Registry: r, Engines: func() []engine.Status { return list }}
+	w.reset()
+	w.check(now)
+	if n := testing.AllocsPerRun(20, func() { w.check(now) }); n > 20 {
+		t.Errorf("got %v allocations a look, want at most 20", n)
+	}
+}

@@ -25,7 +25,8 @@ import (
 // DefaultStallAfter is the silence after which a request counts as stalled.
 const DefaultStallAfter = 30 * time.Second
 
-// tick is the time between two looks at engines and GPUs. Requests have a timer of their own.
+// tick is the time between two looks at engines, GPUs and stalls that last. The next stall has a
+// timer of its own.
 const tick = time.Second
 
 // Watchdog watches the running requests of a registry and what serves them. Set its fields before
@@ -38,7 +39,7 @@ type Watchdog struct {
 	// several times in this time.
 	StallAfter time.Duration
 	// Engines returns the state of the engines, as [engine.Monitor.Status] does. It is called once
-	// a second and at each stall, and must not wait. Nil means that nothing is known of any.
+	// a second, at each stall and by Evidence; it must not wait and be safe for concurrent use. Nil means that nothing is known of any.
 	Engines func() []engine.Status
 	// GPUs returns the readings of the GPUs of this host's engines, under the same rules.
 	GPUs func() []GPU
@@ -94,7 +95,7 @@ func (w *Watchdog) ticks() bool { return w.Engines != nil || w.GPUs != nil }
 // due before that: its own silence begins later too.
 func (w *Watchdog) check(now time.Time) time.Time {
 	next := now.Add(w.threshold())
-	if w.ticks() {
+	if w.ticks() || len(w.stalls) > 0 { // a stall that is over should not be shown for long
 		next = earlier(next, now.Add(tick))
 	}
 	next, silent := w.scan(now, next)
@@ -109,7 +110,7 @@ func (w *Watchdog) check(now time.Time) time.Time {
 	w.first = d.seen
 	changed, due := w.reconcile(d, now)
 	if !due.IsZero() {
-		next = earlier(next, due)
+		next = earlier(earlier(next, due), now.Add(tick))
 	}
 	if changed || w.ticks() && (len(d.conditions) > 0 || len(w.shown) > 0) || w.state.Load() == nil {
 		w.publish(d, now)
