@@ -16,6 +16,7 @@ type Endpoint struct {
 	// have such words at the end of theirs.
 	root    bool
 	request *node[Request]
+	form    bool          // a request is a form: its fields are read, not request
 	body    *node[answer] // of an answer in one piece
 	event   *node[answer] // of an event's data
 	// usageOption is true where a stream tells usage only if stream_options.include_usage asks for it.
@@ -37,6 +38,8 @@ var endpoints = [...]Endpoint{
 	{Operation: "count_tokens", path: "/v1/messages/count_tokens", request: messagesRequest, body: countTokensBody, event: countTokensBody},
 	{Operation: "text_completion", path: "/inference/v1/generate", request: generateRequest, body: generateBody, event: generateEvent, usageOption: true},
 	{Operation: "invocation", path: "/invocations", root: true, request: invocationRequest, body: invocationBody, event: invocationEvent, usageOption: true},
+	{Operation: "transcription", path: "/v1/audio/transcriptions", form: true, body: audioBody, event: audioEvent},
+	{Operation: "translation", path: "/v1/audio/translations", form: true, body: audioBody, event: audioEvent},
 	{Operation: "chat", path: "/v2/chat", request: cohereRequest, body: cohereBody, event: cohereEvent, last: cohereLast},
 	{Operation: "embeddings", path: "/v2/embed", request: cohereEmbedRequest, body: cohereEmbedBody, event: cohereEmbedBody},
 	{Operation: "pooling", path: "/pooling", root: true, request: poolingRequest, body: embeddingBody, event: embeddingBody},

@@ -31,25 +31,43 @@ const maxStop = 16
 // concurrent use.
 type RequestReader struct {
 	scan    scanner[Request]
+	form    *formReader // instead of scan, where the body is a form
 	request Request
 }
 
 // NewRequestReader returns a reader for the body of one request.
 func (e *Endpoint) NewRequestReader() *RequestReader {
 	r := new(RequestReader)
-	r.scan.reset(e.request, &r.request)
+	if e.form {
+		r.form = &formReader{on: r.request.readField}
+	} else {
+		r.scan.reset(e.request, &r.request)
+	}
 	return r
 }
 
 // Write takes the next bytes of the body. It never fails and keeps no reference to p.
-func (r *RequestReader) Write(p []byte) { r.scan.write(p) }
+func (r *RequestReader) Write(p []byte) {
+	if r.form != nil {
+		r.form.write(p)
+	} else {
+		r.scan.write(p)
+	}
+}
 
 // End tells that the body was read to its end. It must not be called where reading it failed.
-func (r *RequestReader) End() { r.request.Complete = r.scan.whole() }
+func (r *RequestReader) End() {
+	if r.form != nil {
+		r.request.Complete = r.form.state == formEnd
+	} else {
+		r.request.Complete = r.scan.whole()
+	}
+}
 
-// Request returns what is known so far. A body that turned out not to be JSON told nothing.
+// Request returns what is known so far. A body that turned out not to be JSON told nothing; of a form, each field counts
+// once it has ended.
 func (r *RequestReader) Request() Request {
-	if r.scan.state == notJSON {
+	if r.form == nil && r.scan.state == notJSON {
 		return Request{}
 	}
 	return r.request
