@@ -33,6 +33,14 @@ func TestRecordedMessages(t *testing.T) {
 		"messages-stream": {
 			Streamed: true, ID: "chatcmpl-bc649e220848f652", Model: "tiny", Usage: full, FinishReasons: []string{"max_tokens"}, Contents: 5, Done: true,
 		},
+		"messages-stream-tool": {
+			Streamed: true, ID: "chatcmpl-a7ccbb82e76b27c9", Model: "tiny", Usage: Usage{Input: known(173), Output: known(40), Cached: known(128), CacheWrite: known(0)},
+			FinishReasons: []string{"max_tokens"}, Contents: 6, Done: true,
+		},
+		"messages-stream-cached": { // its start says 335, its end 79 and 256
+			Streamed: true, ID: "chatcmpl-94b39bdde68e79c8", Model: "tiny", Usage: Usage{Input: known(335), Output: known(3), Cached: known(256), CacheWrite: known(0)},
+			FinishReasons: []string{"max_tokens"}, Contents: 2, Done: true,
+		},
 		"messages-count-tokens":                       {Usage: Usage{Input: known(15)}},
 		"kill-engine-messages-stream":                 dead("chatcmpl-8756f9b5b1f95420"),
 		"keepalive-death-kill-worker-messages-stream": dead("chatcmpl-8bf460421159e85a"),

@@ -51,6 +51,16 @@ func TestRecordedResponses(t *testing.T) {
 			Timings:       Timings{Queue: ms(0.0268310000137717), Prefill: ms(6.140277999747923), Decode: ms(61.02495200002522)},
 			FinishReasons: []string{"max_output_tokens"},
 		},
+		"responses-stream-tool": {
+			Streamed: true, ID: "resp_86ecb3fbdf4cf383", Model: "tiny", Contents: 1, Done: true, FinishReasons: []string{"max_output_tokens"},
+			Usage:   Usage{Input: known(185), Output: known(40), Cached: known(0), CacheWrite: known(128), Reasoning: known(0)},
+			Timings: Timings{Queue: ms(3.331563999381615), Prefill: ms(8.867320000717882), Decode: ms(93.52285099976143)},
+		},
+		"responses-stream-completed": {
+			Streamed: true, ID: "resp_9146934fa3229652", Model: "tiny", Contents: 2, Done: true, FinishReasons: []string{"completed"},
+			Usage:   Usage{Input: known(16), Output: known(3), Cached: known(0), CacheWrite: known(0), Reasoning: known(0)},
+			Timings: Timings{Queue: ms(0.03051899966521887), Prefill: ms(7.037361000584497), Decode: ms(5.189994999454939)},
+		},
 		"kill-engine-responses-stream": {
 			Streamed: true, ID: "resp_9b2dee5dff92aaef", Model: "tiny", Contents: 42, FinishReasons: []string{""},
 		},
