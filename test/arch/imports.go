@@ -12,8 +12,8 @@ import (
 type Arrows map[string][]string
 
 // CheckArrows finds imports between packages of the module that allowed does not have, and packages that it does not
-// know. Packages within free may import anything. Test files may import what their package may, the package itself,
-// and what is within free.
+// know. Packages within free may import anything. Test files may import what their package leads to, the package
+// itself, and what is within free.
 func (m *Module) CheckArrows(allowed Arrows, free []string) (findings []Finding) {
 	for _, p := range m.Packages {
 		if within(p.Dir, free) {
@@ -27,7 +27,7 @@ func (m *Module) CheckArrows(allowed Arrows, free []string) (findings []Finding)
 		for _, f := range p.Files {
 			for imported, at := range m.imports(f) {
 				dir, ours := m.dir(imported)
-				if !ours || slices.Contains(targets, dir) || f.Test && (dir == p.Dir || within(dir, free)) {
+				if !ours || slices.Contains(targets, dir) || f.Test && (dir == p.Dir || within(dir, free) || allowed.leads(p.Dir, dir)) {
 					continue
 				}
 				findings = append(findings, Finding{f.Path, fmt.Sprintf("%s: %s must not import %s", at, p.Dir, dir)})
@@ -35,6 +35,11 @@ func (m *Module) CheckArrows(allowed Arrows, free []string) (findings []Finding)
 		}
 	}
 	return findings
+}
+
+// leads says whether there is a way from one package to another along the arrows.
+func (a Arrows) leads(from, to string) bool {
+	return slices.ContainsFunc(a[from], func(next string) bool { return next == to || a.leads(next, to) })
 }
 
 // dir returns the folder of an import path of this module.

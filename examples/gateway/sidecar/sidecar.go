@@ -62,7 +62,7 @@ var errDrained = fmt.Errorf("the drain is over: %w", context.DeadlineExceeded)
 // New wires a gateway. It starts nothing and opens nothing. opts add to what the gateway sets.
 func New(config Config, opts ...otelvllm.Option) *Sidecar {
 	s := &Sidecar{Registry: &inflight.Registry{}, config: config}
-	s.Monitor = engine.NewMonitor([]string{config.Engine.String()}, engine.WithInterval(config.ScrapeInterval),
+	s.Monitor = engine.NewMonitor([]string{config.Engine.String()}, engine.WithInterval(scrapeInterval(config)),
 		engine.WithMeterProvider(meterProvider(config)), engine.WithInFlight(s.inFlight), engine.WithWedgedAfter(wedgedAfter(config.StallAfter)))
 	s.Watchdog = &watchdog.Watchdog{Registry: s.Registry, StallAfter: config.StallAfter, Engines: s.Monitor.Status}
 	s.Health = &health.Source{Registry: s.Registry, Engines: s.Monitor.Status, Findings: s.Watchdog.Findings}
@@ -97,6 +97,12 @@ func (s *Sidecar) inFlight(string) int {
 // twice as long.
 func wedgedAfter(stallAfter time.Duration) time.Duration {
 	return min(max(stallAfter/3, 500*time.Millisecond), 15*time.Second)
+}
+
+// scrapeInterval is the one configured, or less where the stall threshold asks for it: a cause can be
+// named only by readings made since the silence began.
+func scrapeInterval(config Config) time.Duration {
+	return min(config.ScrapeInterval, config.StallAfter/4)
 }
 
 func meterProvider(config Config) metric.MeterProvider {
