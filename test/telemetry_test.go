@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/otelvllm/otelvllm-go/otelvllm"
+	"github.com/otelvllm/otelvllm-go/otelvllm/engine"
 	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
 	"github.com/otelvllm/otelvllm-go/otelvllm/watchdog"
 	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
@@ -32,14 +33,16 @@ type stage struct {
 	opts   []otelvllm.Option
 	engine *httptest.Server
 	front  *httptest.Server
+	up     func() bool // the monitor has two readings of the engine
 }
 
 func newStage(t *testing.T) *stage {
 	s := &stage{spans: tracetest.NewInMemoryExporter(), reader: sdkmetric.NewManualReader()}
+	mp := sdkmetric.NewMeterProvider(sdkmetric.WithReader(s.reader))
 	registry := &inflight.Registry{}
 	s.opts = []otelvllm.Option{
 		otelvllm.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSyncer(s.spans))),
-		otelvllm.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(s.reader))),
+		otelvllm.WithMeterProvider(mp),
 		otelvllm.WithPropagators(propagation.TraceContext{}), otelvllm.WithRegistry(registry),
 		otelvllm.WithContentCapture(otelvllm.Capture{Input: true, Output: true}),
 		otelvllm.WithSLO(otelvllm.SLO{TimeToFirstToken: time.Second, TimePerOutputToken: time.Second, Total: time.Minute}),
@@ -61,6 +64,9 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(cancel)
 	dog := &watchdog.Watchdog{Registry: registry, StallAfter: 100 * time.Millisecond}
 	go func() { _ = dog.Run(ctx) }()
+	monitor := engine.NewMonitor([]string{s.engine.URL}, engine.WithMeterProvider(mp), engine.WithInterval(50*time.Millisecond))
+	go func() { _ = monitor.Run(ctx) }()
+	s.up = func() bool { return monitor.Status()[0].Before != nil }
 	return s
 }
 
@@ -141,6 +147,9 @@ func (s *stage) play(t *testing.T) {
 			return nil
 		})
 	})
+	for i := 0; !s.up() && i < 500; i++ {
+		<-time.After(10 * time.Millisecond)
+	}
 	s.front.Close() // waits for the handlers, so that every span has ended
 }
 
