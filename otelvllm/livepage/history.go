@@ -53,6 +53,14 @@ type sample struct {
 	values
 }
 
+// known returns a value, or NaN if it is no finite number.
+func (s *sample) known(series int) float64 {
+	if v := s.values[series]; !math.IsInf(v, 0) {
+		return v
+	}
+	return math.NaN()
+}
+
 // ring keeps the last samples. The zero value is ready.
 type ring struct {
 	mu   sync.Mutex // held while samples are copied
@@ -148,7 +156,7 @@ func historyJSON(list []sample) ([]byte, error) {
 	for k, name := range seriesNames {
 		column := make([]*float64, len(list))
 		for i := range list {
-			if v := list[i].values[k]; !math.IsNaN(v) && !math.IsInf(v, 0) {
+			if v := list[i].known(k); !math.IsNaN(v) {
 				column[i] = &v
 			}
 		}

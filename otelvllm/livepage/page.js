@@ -5,13 +5,13 @@
   const byID = (id) => document.getElementById(id);
   const root = document.documentElement;
   const sectionOf = { running: byID("running-section"), recent: document.querySelector("section.recent") };
-  const canHover = matchMedia("(hover: hover)").matches;
+  const pointed = new Set(); // the lists that a mouse points at; a finger does not rest on a list
 
   // A list is held while somebody points at it or moves through it by keyboard: its rows change in
   // place, but none comes, goes or moves.
   const held = (name) => {
     const s = sectionOf[name];
-    return Boolean(s) && ((canHover && s.matches(":hover")) || s.querySelector(":focus-visible") !== null);
+    return Boolean(s) && (pointed.has(name) || s.querySelector(":focus-visible") !== null);
   };
 
   const morph = (a, b, hold) => {
@@ -87,9 +87,15 @@
   const release = () => {
     for (const name of Object.keys(shown)) if (!held(name)) show(name, shown[name]);
   };
-  for (const s of Object.values(sectionOf)) {
+  for (const [name, s] of Object.entries(sectionOf)) {
     if (!s) continue;
-    s.addEventListener("mouseleave", () => setTimeout(release, 150));
+    s.addEventListener("pointermove", (e) => {
+      if (e.pointerType !== "touch") pointed.add(name);
+    });
+    s.addEventListener("pointerleave", () => {
+      pointed.delete(name);
+      setTimeout(release, 150);
+    });
     s.addEventListener("focusout", () => setTimeout(release, 150));
   }
 

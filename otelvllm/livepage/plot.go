@@ -74,7 +74,12 @@ func power(v float64) string {
 	return number(v) + space + "s"
 }
 
-func perSecond(v float64) string { return number(v) + space + "/s" }
+func perSecond(v float64) string {
+	if math.IsNaN(v) {
+		return unknown
+	}
+	return number(v) + space + "/s"
+}
 
 // drawing is a plot as the page shows it.
 type drawing struct {
@@ -119,7 +124,7 @@ func (p *plot) draw(list []sample, now, end time.Time) drawing {
 		high = fmax(high, peak)
 		n := lineNow{Name: l.name, Now: unknown, Peak: p.write(peak), Class: l.class, Series: seriesNames[l.series]}
 		if len(list) > 0 && now.Sub(list[len(list)-1].at) <= 3*step {
-			n.Now = p.write(list[len(list)-1].values[l.series])
+			n.Now = p.write(list[len(list)-1].known(l.series))
 		}
 		d.Label += fmt.Sprintf(" %s: now %s, highest %s.", l.name, n.Now, n.Peak)
 		d.Lines = append(d.Lines, n)
@@ -146,8 +151,8 @@ func (l line) points(list []sample, end time.Time) []float64 {
 		points[i] = math.NaN()
 	}
 	for i := range list {
-		k := n - 1 - int(end.Sub(list[i].at)/bucket)
-		v := list[i].values[l.series]
+		k := n - 1 - int((end.Sub(list[i].at)-1)/bucket) // a bucket has its beginning and not its end
+		v := list[i].known(l.series)
 		if k < 0 || k >= n || math.IsNaN(v) {
 			continue
 		}

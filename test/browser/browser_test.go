@@ -59,7 +59,9 @@ func newTab(t *testing.T) *tab {
 
 // call makes an action of a command of the browser's protocol.
 func call[P, R any](command cdp.Command[P, R], params P) chromedp.Action[R] {
-	return func(ctx context.Context, target *chromedp.Target) (R, error) { return cdp.Call(ctx, target, command, params) }
+	return func(ctx context.Context, target *chromedp.Target) (R, error) {
+		return cdp.Call(ctx, target, command, params)
+	}
 }
 
 func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
