@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
@@ -187,6 +188,62 @@ func BenchmarkInjectUsage(b *testing.B) {
 	for b.Loop() {
 		if _, ok := Match("POST", "/v1/chat/completions").InjectUsage(body); !ok {
 			b.Fatal("not injected")
+		}
+	}
+}
+
+// BenchmarkDialects reads a content event of the dialects whose events are typed, and of those that are numbered too.
+func BenchmarkDialects(b *testing.B) {
+	for name, c := range map[string]struct {
+		path  string
+		event func(i int) string
+	}{
+		"messages":  {messagesPath, func(int) string { return typed(textDelta("the")) }},
+		"responses": {responsesPath, func(i int) string { return typed(responsesDelta("output_text", "the", i)) }},
+		"cohere":    {coherePath, func(int) string { return events(cohereText) }},
+		"generate": {generatePath, func(int) string {
+			return events(`{"request_id":"generate-tokens-acf663dece887e03","usage":null,"output_mode":"tokens","choices":[{"index":0,"finish_reason":null,"stop_reason":null,"token_ids":[249],"routed_experts":null,"sampling_mask":null,"weight_versions":null,"logprobs":null}]}`)
+		}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			var list [][]byte
+			for i := range 256 {
+				list = append(list, []byte(c.event(i)))
+			}
+			r := Match("POST", c.path).NewResponseReader()
+			r.Header(200, eventStream)
+			i := 0
+			for b.Loop() {
+				r.Write(list[i%len(list)])
+				i++
+			}
+			if f := r.Facts(); f.Contents != int64(i) {
+				b.Fatalf("got %d contents of %d events", f.Contents, i)
+			}
+		})
+	}
+}
+
+// BenchmarkForm reads a form with 1 MiB of sound.
+func BenchmarkForm(b *testing.B) {
+	sound := make([]byte, 1<<20)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range sound {
+		sound[i] = byte(random.Uint32())
+	}
+	body := formOf(b, sound, "model", "m", "stream", "true")
+	b.ReportAllocs()
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		r := Match("POST", transcriptionPath).NewRequestReader()
+		for p := body; len(p) > 0; {
+			n := min(len(p), 32<<10)
+			r.Write(p[:n])
+			p = p[n:]
+		}
+		if r.End(); !r.Request().Complete {
+			b.Fatal("not complete")
 		}
 	}
 }
