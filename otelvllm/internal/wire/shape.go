@@ -46,8 +46,7 @@ func (s *shapes) match(b []byte) int {
 		if k >= s.n {
 			k -= s.n
 		}
-		known := &s.known[k]
-		if n := matchAround(b, known.prefix, known.suffix, known.tail); n > 0 {
+		if n := s.known[k].match(b); n > 0 {
 			s.recent, s.misses = k, 0
 			return n
 		}
@@ -58,15 +57,14 @@ func (s *shapes) match(b []byte) int {
 // matchData is match for the type and data of one event.
 func (s *shapes) matchData(typ, data []byte) bool {
 	for i := range s.n {
-		known := &s.known[i]
-		suffix, tail := known.suffix, known.tail
-		if tail == nil {
-			suffix = suffix[:len(suffix)-len(eventTail)]
-		} else {
-			tail = tail[:len(tail)-len(eventTail)]
+		inner := s.known[i] // what of it lies in the data
+		inner.prefix = inner.prefix[inner.head:]
+		end := &inner.suffix
+		if inner.tail != nil {
+			end = &inner.tail
 		}
-		n := matchAround(data, known.prefix[known.head:], suffix, tail)
-		if n > 0 && n == len(data) && string(typ) == known.typ {
+		*end = (*end)[:len(*end)-len(eventTail)]
+		if n := inner.match(data); n > 0 && n == len(data) && string(typ) == inner.typ {
 			s.recent, s.misses = i, 0
 			return true
 		}
@@ -74,24 +72,25 @@ func (s *shapes) matchData(typ, data []byte) bool {
 	return false
 }
 
-func matchAround(b, prefix, suffix, tail []byte) int {
-	if !bytes.HasPrefix(b, prefix) {
+// match returns the length of what b begins with and has the shape, or 0.
+func (k *shape) match(b []byte) int {
+	if !bytes.HasPrefix(b, k.prefix) {
 		return 0
 	}
-	rest := b[len(prefix):]
+	rest := b[len(k.prefix):]
 	length := stringEnd(rest)
-	if length <= 0 || !bytes.HasPrefix(rest[length:], suffix) {
+	if length <= 0 || !bytes.HasPrefix(rest[length:], k.suffix) {
 		return 0
 	}
-	n := len(prefix) + length + len(suffix)
-	if tail == nil {
+	n := len(k.prefix) + length + len(k.suffix)
+	if k.tail == nil {
 		return n
 	}
 	digits := digitsLen(b[n:])
-	if digits == 0 || b[n] == '0' && digits > 1 || !bytes.HasPrefix(b[n+digits:], tail) {
+	if digits == 0 || b[n] == '0' && digits > 1 || !bytes.HasPrefix(b[n+digits:], k.tail) {
 		return 0
 	}
-	return n + digits + len(tail)
+	return n + digits + len(k.tail)
 }
 
 // learn remembers a shape: that of an event with the given type, which may be empty, and data, without the inside of the
