@@ -31,7 +31,7 @@ func TestFault_J10_HealthAnswersWhileAReadingHangs(t *testing.T) {
 		hang := make(chan struct{})
 		s := full()
 		s.readHost = func(context.Context) hostReading { <-hang; return hostReading{} }
-		s.scanHost = func(context.Context) []Process { <-hang; return nil }
+		s.scanHost = func(context.Context, map[uint32]bool) []Process { <-hang; return nil }
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { _ = s.Run(ctx) }()
 		synctest.Wait()

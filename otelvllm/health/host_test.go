@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,7 +62,7 @@ func TestRunKeepsTheReadingFresh(t *testing.T) {
 				}
 				return hostReading{threads: ptr(int64(1))}
 			},
-			scanHost: func(context.Context) []Process { scans.Add(1); return []Process{{PID: 1}} },
+			scanHost: func(context.Context, map[uint32]bool) []Process { scans.Add(1); return []Process{{PID: 1}} },
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 		defer cancel()
@@ -94,7 +95,7 @@ func TestASearchThatHangsIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var searches atomic.Int32
 		hang := make(chan struct{})
-		s := Source{readHost: noHost, scanHost: func(context.Context) []Process { searches.Add(1); <-hang; return nil }}
+		s := Source{readHost: noHost, scanHost: func(context.Context, map[uint32]bool) []Process { searches.Add(1); <-hang; return nil }}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := s.Run(ctx); err != nil {
@@ -114,10 +115,10 @@ func TestProcessesAreSearchedForEnginesOfThisHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for address, want := range map[string]bool{
-		"127.0.0.1:8000": true, "[::1]:8000": true, "localhost:8000": true, hostname + ":8000": true, "127.8.0.1": true,
+		"127.0.0.1:8000": true, "[::1]:8000": true, "localhost:8000": true, hostname + ":8000": true, "127.8.0.1:1": true, "127.0.0.1": false, "127.0.0.1:99999": false,
 		"192.0.2.7:8000": false, "engine:8000": false, "": false, "[2001:db8::1]:8000": false,
 	} {
-		if got := anyHere([]engine.Status{{Address: "192.0.2.1:1"}, {Address: address}}); got != want {
+		if got := len(portsHere([]engine.Status{{Address: "192.0.2.1:1"}, {Address: address}})) == 1; got != want {
 			t.Errorf("%q: got %t, want %t", address, got, want)
 		}
 	}
@@ -166,6 +167,7 @@ func TestARealProcessIsFound(t *testing.T) {
 		t.Skip("needs Linux, where a process has the name of the link that it was started by")
 	}
 	if os.Getenv("OTELVLLM_TEST_CHILD") != "" {
+		_, _ = os.Stdout.WriteString("up")
 		_, _ = os.Stdin.Read(make([]byte, 1)) // until the parent closes it
 		return
 	}
@@ -184,13 +186,20 @@ func TestARealProcessIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stdout, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = child.Wait() }()
 	defer stdin.Close()
 
-	found := scanProcesses(t.Context())
+	if _, err := stdout.Read(make([]byte, 2)); err != nil {
+		t.Fatalf("wait for the child: %v", err)
+	}
+	found := scanProcesses(t.Context(), nil)
 	at := slices.IndexFunc(found, func(p Process) bool { return p.PID == int32(child.Process.Pid) })
 	if at < 0 {
 		t.Fatalf("got %v, want process %d among them", found, child.Process.Pid)
@@ -201,5 +210,42 @@ func TestARealProcessIsFound(t *testing.T) {
 	}
 	if slices.ContainsFunc(found, func(p Process) bool { return p.PID == int32(os.Getpid()) }) {
 		t.Error("the search found this process, which is its engine's parent here but no engine")
+	}
+}
+
+func TestAnotherEnginesProcessesAreLeftOut(t *testing.T) {
+	f := finder{parents: map[int32]int32{10: 1, 11: 10, 12: 11, 20: 1, 21: 20, 22: 22}}
+	for _, pid := range []int32{10, 11, 12, 20, 21, 22} {
+		f.found = append(f.found, Process{PID: pid})
+	}
+	var left []int32
+	for _, p := range f.without(map[int32]bool{10: true, 20: false}) {
+		left = append(left, p.PID)
+	}
+	if want := []int32{20, 21, 22}; !slices.Equal(left, want) {
+		t.Errorf("got %v, want %v: 11 and 12 descend from 10", left, want)
+	}
+}
+
+func TestAProcessThatListensIsAskedForItsPorts(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("reads the sockets of a process as Linux shows them")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	port := uint32(listener.Addr().(*net.TCPAddr).Port)
+	self := int32(os.Getpid())
+	if listensElsewhere(t.Context(), self, map[uint32]bool{port: true}) {
+		t.Error("the port that this process listens on is said to be another's")
+	}
+	if !listensElsewhere(t.Context(), self, map[uint32]bool{1: true}) {
+		t.Error("this process listens elsewhere than on port 1, and is not said to")
+	}
+	listener.Close()
+	if listensElsewhere(t.Context(), self, map[uint32]bool{1: true}) {
+		t.Error("this process does not listen, and is said to listen elsewhere")
 	}
 }

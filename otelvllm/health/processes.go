@@ -7,10 +7,12 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/otelvllm/otelvllm-go/otelvllm/engine"
+	psnet "github.com/shirou/gopsutil/v4/net"
 	"github.com/shirou/gopsutil/v4/process"
 )
 
@@ -22,6 +24,8 @@ const (
 	maxScanned  = 16384 // processes that are looked at, the newest ids first
 	maxFound    = 256   // processes that are shown
 	maxName     = 64    // bytes of a name
+	maxDepth    = 8     // generations of processes
+	maxSockets  = 65536 // of one process that are looked at
 )
 
 // titlePrefix begins the titles that vLLM gives its processes.
@@ -37,9 +41,12 @@ type scan struct {
 // line wait for that process's memory lock, which a process that hangs may hold. While a search
 // hangs there is no second one, and the last result grows too old to be shown.
 func (s *Source) startScan(ctx context.Context) {
-	if s.Engines != nil && !anyHere(s.Engines()) {
-		s.scanned.Store(nil)
-		return
+	var ports map[uint32]bool
+	if s.Engines != nil {
+		if ports = portsHere(s.Engines()); len(ports) == 0 {
+			s.scanned.Store(nil)
+			return
+		}
 	}
 	if !s.scanning.CompareAndSwap(false, true) {
 		return
@@ -52,92 +59,141 @@ func (s *Source) startScan(ctx context.Context) {
 		defer s.scanning.Store(false)
 		ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 		defer cancel()
-		found := find(ctx)
+		found := find(ctx, ports)
 		if ctx.Err() == nil { // half a search would show half an engine
 			s.scanned.Store(&scan{time.Now(), found})
 		}
 	}()
 }
 
-// anyHere tells whether an engine's address is one of this host. A name other than localhost and
-// this host's own is taken for another host, since only a resolver could tell.
-func anyHere(engines []engine.Status) bool {
+// portsHere returns the ports of the engines whose address is one of this host. A name other than
+// localhost and this host's own is taken for another host, since only a resolver could tell.
+func portsHere(engines []engine.Status) map[uint32]bool {
+	ports := make(map[uint32]bool)
 	own, err := net.InterfaceAddrs()
 	if err != nil {
 		own = nil
 	}
 	hostname, _ := os.Hostname() // empty where unknown, which no address is
 	for i := range engines {
-		host, _, err := net.SplitHostPort(engines[i].Address)
+		host, text, err := net.SplitHostPort(engines[i].Address)
 		if err != nil {
-			host = engines[i].Address
-		}
-		if host == "localhost" || host != "" && host == hostname {
-			return true
-		}
-		ip := net.ParseIP(host)
-		if ip == nil {
 			continue
 		}
-		if ip.IsLoopback() || slices.ContainsFunc(own, func(a net.Addr) bool {
+		port, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			continue
+		}
+		ip := net.ParseIP(host)
+		if host == "localhost" || host != "" && host == hostname || ip != nil && (ip.IsLoopback() || slices.ContainsFunc(own, func(a net.Addr) bool {
 			n, ok := a.(*net.IPNet)
 			return ok && n.IP.Equal(ip)
-		}) {
-			return true
+		})) {
+			ports[uint32(port)] = true
 		}
 	}
-	return false
+	return ports
 }
 
-// scanProcesses looks for the engine's processes: those with vLLM's titles, their parents (the API
-// server, which keeps its own name) and programs started as an API server.
-func scanProcesses(ctx context.Context) []Process {
+// scanProcesses looks for the engines' processes: those with vLLM's titles, the parents of engine
+// cores (the API server, which keeps its own name) and programs started as an API server. Those of
+// an API server that listens, but on none of the given ports, are left out: they are another
+// engine's. A nil map means that any will do.
+func scanProcesses(ctx context.Context, ports map[uint32]bool) []Process {
 	pids, err := process.PidsWithContext(ctx)
 	if err != nil {
 		return nil
 	}
 	slices.SortFunc(pids, func(a, b int32) int { return cmp.Compare(b, a) })
-	var found []Process
-	seen := map[int32]bool{int32(os.Getpid()): true} //nolint:gosec // a process id fits
-	add := func(p *process.Process, role, name string) {
-		if !seen[p.Pid] && len(found) < maxFound {
-			seen[p.Pid] = true
-			found = append(found, describe(ctx, p, role, name))
-		}
-	}
-	var parents []int32
+	f := finder{parents: make(map[int32]int32), seen: map[int32]bool{int32(os.Getpid()): true}} //nolint:gosec // a process id fits
 	for _, pid := range pids[:min(len(pids), maxScanned)] {
 		if ctx.Err() != nil {
 			return nil
 		}
 		p := &process.Process{Pid: pid}
-		name, err := p.NameWithContext(ctx)
-		if err != nil || !worthReading(name) {
-			continue
-		}
-		args, err := p.CmdlineSliceWithContext(ctx)
-		if err != nil {
-			continue // it has ended, or is somebody else's
-		}
-		role := roleOf(args)
-		if role == "" {
-			continue
-		}
-		add(p, role, nameOf(args))
-		if parent, err := p.PpidWithContext(ctx); err == nil && role == "engine_core" {
-			parents = append(parents, parent)
+		if name, err := p.NameWithContext(ctx); err == nil && worthReading(name) {
+			f.look(ctx, p, "")
 		}
 	}
-	for _, pid := range parents {
-		p := &process.Process{Pid: pid}
-		if args, err := p.CmdlineSliceWithContext(ctx); err == nil && pid > 1 && len(args) > 0 {
-			add(p, "api_server", nameOf(args))
+	for _, p := range slices.Clone(f.found) {
+		if parent := f.parents[p.PID]; p.Role == "engine_core" && parent > 1 {
+			f.look(ctx, &process.Process{Pid: parent}, "api_server")
 		}
 	}
+	elsewhere := make(map[int32]bool)
+	for _, p := range f.found {
+		if p.Role == "api_server" && ports != nil {
+			elsewhere[p.PID] = listensElsewhere(ctx, p.PID, ports)
+		}
+	}
+	found := f.without(elsewhere)
 	slices.SortFunc(found, func(a, b Process) int {
 		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Name, b.Name), cmp.Compare(a.PID, b.PID))
 	})
 	return found
+}
+
+// finder collects an engine's processes.
+type finder struct {
+	found   []Process
+	parents map[int32]int32
+	seen    map[int32]bool
+}
+
+// look adds a process if it is an engine's. A role that is given is not guessed.
+func (f *finder) look(ctx context.Context, p *process.Process, role string) {
+	if f.seen[p.Pid] || len(f.found) >= maxFound {
+		return
+	}
+	args, err := p.CmdlineSliceWithContext(ctx)
+	if err != nil || len(args) == 0 {
+		return // it has ended, or is somebody else's
+	}
+	if role == "" {
+		role = roleOf(args)
+	}
+	if role == "" {
+		return
+	}
+	f.seen[p.Pid] = true
+	f.found = append(f.found, describe(ctx, p, role, nameOf(args)))
+	if parent, err := p.PpidWithContext(ctx); err == nil {
+		f.parents[p.Pid] = parent
+	}
+}
+
+// without returns the processes that are none of the given ones and descend from none of them.
+func (f *finder) without(others map[int32]bool) []Process {
+	return slices.DeleteFunc(f.found, func(p Process) bool {
+		pid := p.PID
+		for range maxDepth {
+			if others[pid] {
+				return true
+			}
+			pid = f.parents[pid]
+		}
+		return false
+	})
+}
+
+// listensElsewhere tells that a process listens, and on none of the ports. One that does not listen
+// yet is loading, and one whose sockets may not be seen is given the benefit of the doubt.
+func listensElsewhere(ctx context.Context, pid int32, ports map[uint32]bool) bool {
+	sockets, err := psnet.ConnectionsPidMaxWithoutUidsWithContext(ctx, "tcp", pid, maxSockets)
+	if err != nil {
+		return false
+	}
+	listens := false
+	for i := range sockets {
+		if sockets[i].Status != "LISTEN" {
+			continue
+		}
+		if ports[sockets[i].Laddr.Port] {
+			return false
+		}
+		listens = true
+	}
+	return listens
 }
 
 // worthReading tells by the short name, which costs little, whether the command line may be vLLM's.

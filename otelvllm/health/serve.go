@@ -42,7 +42,7 @@ func (s *Source) Handler() http.Handler {
 // encodable copies the findings, without evidence that JSON has no form for, such as a NaN: one odd
 // reading must not cost the document.
 func encodable(findings []watchdog.Finding) []watchdog.Finding {
-	copied := slices.Concat([]watchdog.Finding{}, findings) // none is [], not null
+	copied := append([]watchdog.Finding{}, findings...) // none is [], not null
 	for i := range copied {
 		if _, err := json.Marshal(copied[i].Evidence); err != nil {
 			copied[i].Evidence = nil

@@ -38,8 +38,8 @@ type Source struct {
 	scanned  atomic.Pointer[scan]
 	scanning atomic.Bool
 
-	readHost func(context.Context) hostReading // tests replace it; nil is readHost
-	scanHost func(context.Context) []Process   // tests replace it; nil is scanProcesses
+	readHost func(context.Context) hostReading                // tests replace it; nil is readHost
+	scanHost func(context.Context, map[uint32]bool) []Process // tests replace it; nil is scanProcesses
 }
 
 // Stats makes the document. It reads memory, and at most once a second the operating system's

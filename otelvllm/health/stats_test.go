@@ -120,6 +120,17 @@ func TestEveryUnknownValueIsNull(t *testing.T) {
 	}
 }
 
+func TestNoFindingIsAnEmptyListWhereSomebodyWatches(t *testing.T) {
+	s := Source{Findings: func() []watchdog.Finding { return nil }, Registry: &inflight.Registry{}, readHost: noHost}
+	stats := s.Stats(t.Context())
+	if got := show(stats.Findings); got != "[]" {
+		t.Errorf("got %s, want []", got)
+	}
+	if got := stats.Summary(); !strings.HasSuffix(got, "none stalled.") {
+		t.Errorf("got %q, want that none is stalled", got)
+	}
+}
+
 func TestTheRealHostIsKnown(t *testing.T) {
 	stats := new(Source).Stats(t.Context())
 	if stats.SystemRAMTotalMB == nil || *stats.SystemRAMTotalMB < 64 {

@@ -205,7 +205,7 @@ func overview(s *inflight.Status, longest time.Duration) []segment {
 		}
 	}
 	rest := part{s.Duration - first - decoded, "before"}
-	if failure(s.Outcome) {
+	if failure(s.Outcome) || s.Stall != nil {
 		rest.class = "stalled"
 	}
 	return segments(longest, []part{{first, "wait"}, {decoded, "decode"}, rest})
