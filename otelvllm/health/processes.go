@@ -127,6 +127,9 @@ func scanProcesses(ctx context.Context, ports map[uint32]bool) []Process {
 		}
 	}
 	found := f.without(elsewhere)
+	if len(found) == 0 {
+		return nil // not known, rather than none: they may be where this process cannot look
+	}
 	slices.SortFunc(found, func(a, b Process) int {
 		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Name, b.Name), cmp.Compare(a.PID, b.PID))
 	})
