@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/otelvllm/otelvllm-go/examples/gateway/sidecar"
+	"github.com/otelvllm/otelvllm-go/otelvllm/health"
 )
 
 // setting is one flag with its environment variable. A flag wins over its variable.
@@ -32,11 +33,11 @@ const (
 type config struct {
 	sidecar.Config
 
-	gpu string
+	gpu       string
+	logHealth health.Logger
 }
 
 func (c *config) settings() []setting {
-	text := func(p *string) func(string) error { return func(s string) error { *p = s; return nil } }
 	return []setting{
 		{flag: "listen", env: "OTELVLLM_LISTEN", usage: "`address` where callers connect", set: address(&c.Listen, false)},
 		{flag: "engine", env: "OTELVLLM_ENGINE", usage: "vLLM's base `URL`; without it a simulated engine answers", set: c.setEngine},
@@ -48,14 +49,13 @@ func (c *config) settings() []setting {
 		{flag: "drain", env: "OTELVLLM_DRAIN", usage: "on SIGTERM, time for running streams to finish", set: duration(&c.Drain, false)},
 		{flag: "models", env: "OTELVLLM_MODELS", usage: "model `names` that always keep their own label, with commas between", set: c.setModels},
 		{flag: "usage-injection", env: "OTELVLLM_USAGE_INJECTION", usage: "ask vLLM for the token counts of streams", set: boolean(&c.UsageInjection), isBool: true},
-		{flag: "service-name", env: "OTEL_SERVICE_NAME", usage: "service.name of the telemetry", set: text(&c.ServiceName)},
 	}
 }
 
 func defaults() *config {
 	return &config{gpu: gpuAuto, Config: sidecar.Config{
 		Listen: "127.0.0.1:8080", Admin: "127.0.0.1:9091", StallAfter: 30 * time.Second, ScrapeInterval: 5 * time.Second,
-		Drain: 25 * time.Second, UsageInjection: true, ServiceName: "otelvllm-gateway",
+		Drain: 25 * time.Second, UsageInjection: true,
 	}}
 }
 
@@ -82,6 +82,11 @@ func parse(args []string, getenv func(string) string) (*config, error) {
 	}
 	if err := flags.Parse(args); err != nil {
 		return nil, err
+	}
+	if enabled, err := c.logHealth.FromEnv(getenv); err != nil {
+		return nil, err
+	} else if enabled {
+		c.HealthLog = &c.logHealth
 	}
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q: settings are given as flags, such as -engine URL", flags.Arg(0))

@@ -45,6 +45,7 @@ func TestBadInputIsOneClearLineAndStatus2(t *testing.T) {
 		{"no model name", []string{"-models", " , "}, nil, "no model name"},
 		{"neither true nor false", []string{"-usage-injection=maybe"}, nil, "neither true nor false"},
 		{"a bad variable is named", nil, map[string]string{"OTELVLLM_STALL_AFTER": "soon"}, `OTELVLLM_STALL_AFTER="soon"`},
+		{"a bad interval of the health log is named", nil, map[string]string{"ENABLE_VLLM_MONITOR": "1", "VLLM_MONITOR_INTERVAL": "soon"}, "VLLM_MONITOR_INTERVAL"},
 		{"a bad variable of OpenTelemetry is named", []string{"-listen", "127.0.0.1:0", "-admin", "off"}, nil, "OTEL_TRACES_EXPORTER"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -61,7 +61,7 @@ func start(ctx context.Context, config *config, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "gateway: -gpu %s: this build has no GPU metrics; use auto or off\n", config.gpu)
 		return exitFailed
 	}
-	telemetry, err := otlp.Setup(ctx, otlp.WithServiceName(config.ServiceName), otlp.WithServiceVersion(otelvllm.Version))
+	telemetry, err := otlp.Setup(ctx, otlp.WithServiceName("otelvllm-gateway"), otlp.WithServiceVersion(otelvllm.Version))
 	if err != nil {
 		fmt.Fprintln(stderr, "gateway:", err)
 		return exitUsage
@@ -82,6 +82,7 @@ func start(ctx context.Context, config *config, stderr io.Writer) int {
 		otelslog.NewHandler(otelvllm.ScopeName, otelslog.WithLoggerProvider(telemetry.LoggerProvider())),
 		slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}),
 	))
+	config.logHealth.Log = slog.New(slog.NewTextHandler(stderr, nil))
 	drained := make(chan time.Time, 1) // when the time of the drain is over
 	defer context.AfterFunc(ctx, func() { drained <- time.Now().Add(config.Drain) })()
 	err = sidecar.New(config.Config,

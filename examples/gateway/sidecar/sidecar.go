@@ -34,7 +34,6 @@ type Config struct {
 	Drain          time.Duration // time for running streams to finish once ctx of Run ends
 	Models         []string      // pinned metric labels
 	UsageInjection bool
-	ServiceName    string
 	Metrics        http.Handler         // answers /metrics; nil leaves it out
 	MeterProvider  metric.MeterProvider // takes the engine's readings; nil is the global one
 	HealthLog      *health.Logger       // writes the health document now and then; nil does not
