@@ -28,7 +28,7 @@ type Status struct {
 	Address string `json:"address"`
 	// State is what the engine can do now, Since when it has been in that state.
 	State State     `json:"state"`
-	Since time.Time `json:"since"`
+	Since time.Time `json:"since,omitzero"`
 	// EverUp tells that this engine has been up since the monitor watches it.
 	EverUp bool `json:"ever_up"`
 	// Err says in one word why the last attempt to read the engine failed: connection_refused,
@@ -42,16 +42,16 @@ type Status struct {
 	Before   *Snapshot `json:"before"`
 	// Age is how old the last good reading is, also when Snapshot is nil; below zero if there never
 	// was one.
-	Age time.Duration `json:"age"`
+	Age time.Duration `json:"age_ns"`
 	// LastProgress is the last reading at which something the engine counts had moved; zero if that
 	// was never seen.
-	LastProgress time.Time `json:"last_progress"`
+	LastProgress time.Time `json:"last_progress,omitzero"`
 	// FrozenRanks are the ranks that have running requests although nothing they count has moved
 	// since FrozenSince, for two readings and the minimum time of [WithWedgedAfter]. If others move,
 	// the engine is up. An engine is wedged without frozen ranks when work is known to wait that its
 	// own gauges do not show as running; FrozenSince is then since when. Zero if nothing is frozen.
 	FrozenRanks []string  `json:"frozen_ranks,omitempty"`
-	FrozenSince time.Time `json:"frozen_since"`
+	FrozenSince time.Time `json:"frozen_since,omitzero"`
 	// Version is vLLM's version and Models the names it serves, as it last told; empty if it did not.
 	Version string   `json:"version,omitempty"`
 	Models  []string `json:"models,omitempty"`
@@ -62,6 +62,6 @@ type Status struct {
 	Mixed bool `json:"mixed,omitempty"`
 	// ScrapeTook is how long the last good reading of /metrics took. Slow tells that the engine's
 	// front end has answered late at least twice in succession, or not in time.
-	ScrapeTook time.Duration `json:"scrape_took"`
+	ScrapeTook time.Duration `json:"scrape_took_ns"`
 	Slow       bool          `json:"slow,omitempty"`
 }
