@@ -46,6 +46,15 @@ test-backends: jaeger ## Send traces through a real Collector to a real Jaeger a
 	cd test/backends && $(GO) vet ./... && \
 		OTELVLLM_JAEGER='$(BUILD)/jaeger' $(GO) test $(RACE) -count=1 -timeout 10m ./...
 
+.PHONY: test-browser
+test-browser: ## Open the live page in a real headless Chromium, where there is one.
+	cd test/browser && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+.PHONY: test-faults
+test-faults: ## Break a real vLLM and look at the causes named: make test-faults OTELVLLM_VLLM_KIT=folder with start, stop and fault
+	@test -n "$(OTELVLLM_VLLM_KIT)" || { echo 'set OTELVLLM_VLLM_KIT to a folder with the commands start, stop and fault for a vLLM'; exit 2; }
+	OTELVLLM_VLLM_KIT='$(OTELVLLM_VLLM_KIT)' $(GO) test -tags live -count=1 -timeout 40m -v -run LiveFaults ./test
+
 .PHONY: jaeger
 jaeger:
 	@mkdir -p '$(BUILD)'
