@@ -2,11 +2,12 @@ package otlp
 
 import (
 	"bytes"
-	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ type reply struct {
 	hang     bool  // no answer until the client leaves
 }
 
-var errRefused = errors.New("connect: connection refused")
+var errRefused error = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 
 func (c *collector) set(behave func(*http.Request, int) reply) {
 	c.mu.Lock()

@@ -12,6 +12,9 @@ const (
 	maxBackoff = 30 * time.Second
 	// maxRetryAfter caps what a collector may ask for.
 	maxRetryAfter = 2 * time.Minute
+	// maxDoubts is how often a batch is tried that may itself be the reason why it is not taken, over
+	// about half a minute. Without a limit such a batch would keep back all that comes after it.
+	maxDoubts = 6
 )
 
 // run is the worker.
@@ -40,7 +43,7 @@ func (q *queue[T]) drain(n int) {
 		if len(batch) == 0 {
 			return
 		}
-		q.deliver(batch)
+		q.deliver(batch, 0)
 	}
 }
 
@@ -63,23 +66,24 @@ func (q *queue[T]) front(n int) []T {
 }
 
 // deliver exports the items at the front of the queue until their fate is known, or the queue is shut down.
-func (q *queue[T]) deliver(batch []T) {
-	for tries := 0; q.ctx.Err() == nil; tries++ {
+// It begins to count at tries failed attempts.
+func (q *queue[T]) deliver(batch []T, tries int) {
+	for ; q.ctx.Err() == nil; tries++ {
 		v := q.attempt(batch)
 		if q.ctx.Err() != nil && v.fate != fateDelivered {
 			return // shutdown cut the attempt off, and counts the batch
 		}
-		q.tell(v, len(batch))
+		q.tell(v, len(batch), tries)
 		switch {
 		case v.fate == fateDelivered:
 			q.settle(len(batch), min(v.rejected, int64(len(batch))), v)
 			return
-		case v.fate == fateRetry:
-			q.pause(backoff(tries, v.after))
-		case v.fate == fateSplit && len(batch) > 1:
+		case v.fate == fateRetry, v.fate == fateDoubt && tries+1 < maxDoubts:
+			q.pause(backoff(tries), v.after)
+		case len(batch) > 1 && (v.fate == fateSplit || v.fate == fateDoubt && v.local):
 			half := len(batch) / 2
-			q.deliver(batch[:half])
-			q.deliver(batch[half:])
+			q.deliver(batch[:half], tries)
+			q.deliver(batch[half:], tries)
 			return
 		default:
 			q.settle(len(batch), int64(len(batch)), v)
@@ -100,14 +104,16 @@ func attempt(ctx context.Context, export func(context.Context) error) (v verdict
 	ctx, a := withAnswer(ctx)
 	defer func() {
 		if p := recover(); p != nil {
-			v = verdict{fate: fateDrop, reason: reasonPanic, err: fmt.Errorf("exporter panicked: %v", p)}
+			v = verdict{fate: fateDrop, reason: reasonPanic, err: clip(fmt.Errorf("exporter panicked: %v", p))}
 		}
 	}()
-	return judge(export(ctx), a)
+	v = judge(export(ctx), a)
+	v.err = clip(v.err)
+	return v
 }
 
 // tell reports what went wrong, and remembers it for the error of Shutdown.
-func (q *queue[T]) tell(v verdict, items int) {
+func (q *queue[T]) tell(v verdict, items, tries int) {
 	q.mu.Lock()
 	q.last = v.err
 	q.mu.Unlock()
@@ -121,7 +127,9 @@ func (q *queue[T]) tell(v verdict, items int) {
 		q.reporter.report(signal, v.reason, fmt.Errorf("%s: the collector left out %d of %d items: %w", signal, v.rejected, items, v.err))
 	case v.fate == fateRetry:
 		q.reporter.report(signal, v.reason, fmt.Errorf("%s: export failed, trying again until it works or the queue is full: %w", signal, v.err))
-	case v.fate == fateSplit && items > 1: // the halves say more
+	case v.fate == fateDoubt && tries+1 < maxDoubts:
+		q.reporter.report(signal, v.reason, fmt.Errorf("%s: export failed, trying again for half a minute: %w", signal, v.err))
+	case items > 1 && (v.fate == fateSplit || v.local): // the halves say more
 	default:
 		q.reporter.report(signal, v.reason, fmt.Errorf("%s: %d items dropped, the collector does not take them: %w", signal, items, v.err))
 	}
@@ -145,20 +153,43 @@ func (q *queue[T]) settle(n int, dropped int64, v verdict) {
 	q.changed = make(chan struct{})
 }
 
-// pause waits for d, less when a flush or the shutdown wants an attempt now.
-func (q *queue[T]) pause(d time.Duration) {
+// pause waits for d, or for as long as the collector asks if that is longer. While a flush waits it is a
+// second at most, unless the collector asks for more; a shutdown does not wait for what the collector asks.
+func (q *queue[T]) pause(d, after time.Duration) {
+	q.mu.Lock()
+	closed, awaited := q.closed, q.awaited > 0
+	q.mu.Unlock()
+	if awaited {
+		d = min(d, minBackoff)
+	}
+	if !closed {
+		d = max(d, after)
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-q.hurry:
-	case <-q.ctx.Done():
+	for {
+		select {
+		case <-timer.C:
+			return
+		case <-q.ctx.Done():
+			return
+		case <-q.hurry:
+			if after == 0 || q.isClosed() {
+				return
+			}
+		}
 	}
 }
 
+func (q *queue[T]) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
 // backoff is the time before the next attempt after tries failed ones: from 1 s to 30 s, doubling, with up
-// to half on top so that many processes do not come back at once, and never sooner than the collector asks.
-func backoff(tries int, after time.Duration) time.Duration {
+// to half on top so that many processes do not come back at once.
+func backoff(tries int) time.Duration {
 	base := min(minBackoff<<min(tries, 5), maxBackoff)
-	return max(min(base+rand.N(base/2), maxBackoff), after)
+	return min(base+rand.N(base/2), maxBackoff)
 }

@@ -22,7 +22,7 @@ const (
 )
 
 // Values of error.type on vllm.telemetry.dropped, beside the statuses of answers that refuse a batch for
-// good: an HTTP status such as 400, or a gRPC status such as UNAUTHENTICATED.
+// good, or after half a minute of trying: an HTTP status such as 400, or a gRPC status such as UNAUTHENTICATED.
 const (
 	reasonQueueFull = "queue_full"       // the queue is at its limit of bytes
 	reasonRejected  = "rejected"         // the collector took the batch without these (partial success)
@@ -31,7 +31,7 @@ const (
 	reasonEncoding  = "encoding"         // cannot be encoded
 	reasonPanic     = "panic"            // the exporter panicked
 	reasonTooLarge  = "too_large"        // larger than the exporter or the collector allows, alone
-	reasonExport    = "export"           // a delta that could not be sent in time
+	reasonExport    = "export"           // a delta that could not be sent in time, or an item that an exporter of another kind does not take
 )
 
 // Lost counts what was made and could not be delivered.

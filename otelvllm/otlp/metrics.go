@@ -67,9 +67,9 @@ func (e *metricExporter) deliver(ctx context.Context, rm *metricdata.ResourceMet
 				oa, ob := e.deliver(ctx, a), e.deliver(ctx, b)
 				return outcome{oa.undelivered + ob.undelivered, first(oa.err, ob.err)}
 			}
-		case fateRetry:
+		case fateRetry, fateDoubt:
 			// A cumulative point waits for the next collection, except for the last one.
-			if (delta > 0 || e.final.Load()) && sleep(ctx, backoff(tries, v.after)) {
+			if (delta > 0 || e.final.Load()) && sleep(ctx, max(backoff(tries), v.after)) {
 				continue
 			}
 			v.reason = reasonExport

@@ -39,6 +39,7 @@ type queue[T any] struct {
 	accepted uint64 // items ever taken into waiting
 	settled  uint64 // items ever taken out
 	changed  chan struct{}
+	awaited  int   // callers that wait for items to be settled
 	closed   bool  // nothing more is taken
 	over     bool  // what was left is accounted for; a late answer changes nothing
 	last     error // of the last attempt, nil when it succeeded
@@ -107,6 +108,8 @@ func (q *queue[T]) flush(ctx context.Context) error {
 
 // await hurries the worker and waits until target items are settled.
 func (q *queue[T]) await(ctx context.Context, target uint64) error {
+	q.wait(1)
+	defer q.wait(-1)
 	signal(q.hurry)
 	for {
 		q.mu.Lock()
@@ -126,8 +129,15 @@ func (q *queue[T]) await(ctx context.Context, target uint64) error {
 	}
 }
 
-// grace is how long shutdown waits for the worker to hear of it, after the caller's time is over.
-const grace = 20 * time.Millisecond
+func (q *queue[T]) wait(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.awaited += n
+}
+
+// grace is how long each step of a shutdown may take after the caller's time is over. There are three at
+// most, one after the other.
+const grace = 12 * time.Millisecond
 
 // shutdown takes nothing more, delivers what it can until ctx ends, and drops the rest. The second call
 // and later ones do nothing.

@@ -206,7 +206,7 @@ func TestBackoffGrowsToItsLimitAndIsSpread(t *testing.T) {
 		low, high := want*time.Second, min(want*time.Second*3/2, maxBackoff)
 		seen := map[time.Duration]bool{}
 		for range 50 {
-			got := backoff(tries, 0)
+			got := backoff(tries)
 			seen[got] = true
 			if got < low || got > high {
 				t.Errorf("backoff(%d): got %v, want %v to %v", tries, got, low, high)
@@ -216,10 +216,7 @@ func TestBackoffGrowsToItsLimitAndIsSpread(t *testing.T) {
 			t.Errorf("backoff(%d): the same %d times", tries, 50)
 		}
 	}
-	if got := backoff(0, time.Minute); got != time.Minute {
-		t.Errorf("with Retry-After: got %v, want 1m0s", got)
-	}
-	if got := backoff(1000, 0); got != maxBackoff {
+	if got := backoff(1000); got != maxBackoff {
 		t.Errorf("after 1000 tries: got %v, want %v", got, maxBackoff)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -42,6 +44,7 @@ func (r *reporter) report(signal, reason string, err error) {
 	if !ok {
 		return
 	}
+	err = clip(err)
 	if suppressed > 0 {
 		err = fmt.Errorf("%w (%d more like this were not reported)", err, suppressed)
 	}
@@ -94,4 +97,39 @@ func causeOf(err error) string {
 		}
 		return r
 	}, text)
+}
+
+// maxReportBytes bounds the text of an error. The exporters put the whole answer of a collector into theirs, which
+// may be the web page of a proxy.
+const maxReportBytes = 500
+
+// clipped is an error whose text fits into a line of a log.
+type clipped struct {
+	error
+	text string
+}
+
+func (c *clipped) Error() string { return c.text }
+func (c *clipped) Unwrap() error { return c.error }
+
+// clip returns err with a text of one line and at most maxReportBytes, err itself when it is that already.
+func clip(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	short := text
+	if len(text) > maxReportBytes {
+		short = cut(text, maxReportBytes-len("…")) + "…"
+	}
+	short = strings.Map(func(r rune) rune {
+		if r != utf8.RuneError && unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, short)
+	if short == text {
+		return err
+	}
+	return &clipped{err, short}
 }

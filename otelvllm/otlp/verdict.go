@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"mime"
+	"net"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -21,6 +22,7 @@ type fate int
 const (
 	fateDelivered fate = iota // taken, but for verdict.rejected items
 	fateRetry                 // try the same batch again later
+	fateDoubt                 // the same, but not for ever: the batch itself may be the reason
 	fateSplit                 // too large or one item spoils it: try each half
 	fateDrop                  // refused for good
 )
@@ -31,6 +33,7 @@ type verdict struct {
 	reason   string        // value of error.type if items are dropped, and cause for the reporter
 	rejected int64         // items that the collector left out of a batch it took
 	after    time.Duration // how long the collector asks to wait, 0 if it does not
+	local    bool          // no collector was asked, so that trying smaller batches costs nobody anything
 	err      error
 }
 
@@ -98,14 +101,17 @@ func judge(err error, a *answer) verdict {
 		return judgeHTTP(a, err)
 	case strings.Contains(err.Error(), "too large: exceeded"):
 		return verdict{fate: fateSplit, reason: reasonTooLarge, err: err}
-	case strings.Contains(err.Error(), "invalid UTF-8"):
+	case strings.Contains(err.Error(), "invalid UTF-8"), strings.Contains(err.Error(), "failed to marshal"):
 		return verdict{fate: fateSplit, reason: reasonEncoding, err: err}
 	}
-	var timeout interface{ Timeout() bool }
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	var network net.Error // what the HTTP client returns is one, and so is the end of a context
+	switch {
+	case errors.As(err, &network) && network.Timeout():
 		return verdict{fate: fateRetry, reason: "timeout", err: err}
+	case network != nil, a.asked:
+		return verdict{fate: fateRetry, reason: "unreachable", err: err}
 	}
-	return verdict{fate: fateRetry, reason: "unreachable", err: err}
+	return verdict{fate: fateDoubt, reason: reasonExport, local: true, err: err}
 }
 
 func judgeHTTP(a *answer, err error) verdict {
@@ -116,6 +122,8 @@ func judgeHTTP(a *answer, err error) verdict {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		v.fate = fateRetry
 	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+	case http.StatusInternalServerError:
+		v.fate = fateDoubt // a Collector says so too when it will never take the batch
 	default:
 		if a.status >= 500 {
 			v.fate = fateRetry
@@ -149,10 +157,14 @@ func judgeGRPC(s *status.Status, err error) verdict {
 		v.fate, v.reason = fateDrop, name
 	}
 	switch {
-	case s.Code() == codes.ResourceExhausted && strings.Contains(s.Message(), "larger than max"):
-		v.fate, v.reason = fateSplit, reasonTooLarge
 	case s.Code() == codes.Internal && strings.Contains(s.Message(), "error while marshaling"):
 		v.fate, v.reason = fateSplit, reasonEncoding
+	case s.Code() == codes.Internal:
+		v.fate, v.reason = fateDoubt, "INTERNAL"
+	case s.Code() == codes.Unknown:
+		v.fate, v.reason = fateDoubt, "UNKNOWN"
+	case s.Code() == codes.ResourceExhausted && strings.Contains(s.Message(), "larger than max"):
+		v.fate, v.reason = fateSplit, reasonTooLarge
 	}
 	return v
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -37,7 +38,12 @@ func TestJudge(t *testing.T) {
 		"408":                    {failed, answer{status: 408}, verdict{fate: fateRetry, reason: "408"}},
 		"413":                    {failed, answer{status: 413}, verdict{fate: fateSplit, reason: "413"}},
 		"429 with a wish":        {failed, answer{status: 429, retryAfter: time.Second}, verdict{fate: fateRetry, reason: "429", after: time.Second}},
-		"500":                    {failed, answer{status: 500}, verdict{fate: fateRetry, reason: "500"}},
+		"500":                    {failed, answer{status: 500}, verdict{fate: fateDoubt, reason: "500"}},
+		"502":                    {failed, answer{status: 502}, verdict{fate: fateRetry, reason: "502"}},
+		"522 of a CDN":           {failed, answer{status: 522}, verdict{fate: fateRetry, reason: "522"}},
+		"not by HTTP nor gRPC":   {errors.New("json: unsupported value: NaN"), answer{}, verdict{fate: fateDoubt, reason: reasonExport, local: true}},
+		"connection cut":         {io.ErrUnexpectedEOF, answer{asked: true}, verdict{fate: fateRetry, reason: "unreachable"}},
+		"cannot be encoded":      {errors.New("failed to marshal request body in protobuf: x"), answer{}, verdict{fate: fateSplit, reason: reasonEncoding}},
 		"501":                    {failed, answer{status: 501}, verdict{fate: fateDrop, reason: "501"}},
 		"302":                    {failed, answer{status: 302}, verdict{fate: fateDrop, reason: "302"}},
 		"200 with a broken body": {failed, answer{status: 200}, verdict{fate: fateDrop, reason: reasonAnswer}},
@@ -57,6 +63,8 @@ func TestJudge(t *testing.T) {
 		"gRPC unauthenticated": {fmt.Errorf("traces export: %w", status.Error(codes.Unauthenticated, "")), answer{}, verdict{fate: fateDrop, reason: "UNAUTHENTICATED"}},
 		"gRPC denied":          {status.Error(codes.PermissionDenied, ""), answer{}, verdict{fate: fateDrop, reason: "PERMISSION_DENIED"}},
 		"gRPC unimplemented":   {status.Error(codes.Unimplemented, ""), answer{}, verdict{fate: fateDrop, reason: "UNIMPLEMENTED"}},
+		"gRPC internal":        {status.Error(codes.Internal, "oops"), answer{}, verdict{fate: fateDoubt, reason: "INTERNAL"}},
+		"gRPC unknown":         {status.Error(codes.Unknown, "oops"), answer{}, verdict{fate: fateDoubt, reason: "UNKNOWN"}},
 		"gRPC marshalling": {status.Error(codes.Internal, "grpc: error while marshaling: string field contains invalid UTF-8"), answer{},
 			verdict{fate: fateSplit, reason: reasonEncoding}},
 		"gRPC error beside a partial success": {errors.Join(PartialSuccess{RejectedItems: 1}, status.Error(codes.Unavailable, "")), answer{},
