@@ -70,6 +70,9 @@ func (e *Engine) table() []route {
 		{"POST", "/v1/chat/completions", e.serveChat, true, true},
 		{"POST", "/v1/completions", e.serveCompletions, true, true},
 		{"POST", "/v1/embeddings", e.serveEmbeddings, true, true},
+		{"POST", "/v1/responses", e.serveResponses, true, true},
+		{"POST", "/v1/messages", e.serveMessages, true, true},
+		{"POST", "/v1/messages/count_tokens", e.serveCountTokens, true, true},
 		{"GET", "/v1/models", e.serveModels, true, false},
 		{"GET", "/version", e.serveVersion, false, false},
 		{"GET", "/health", e.serveHealth, false, false},
@@ -108,7 +111,7 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		header["X-Request-Id"] = []string{id}
 	}
-	if e.cfg.APIKey != "" && strings.HasPrefix(r.URL.Path, "/v1") && r.Header.Get("Authorization") != "Bearer "+e.cfg.APIKey {
+	if e.cfg.APIKey != "" && guarded(r.URL.Path) && r.Header.Get("Authorization") != "Bearer "+e.cfg.APIKey {
 		writeJSON(w, http.StatusUnauthorized, struct {
 			Error string `json:"error"`
 		}{"Unauthorized"})
@@ -119,6 +122,11 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		marked(r)
 	}
 	e.route(w, r)
+}
+
+// guarded reports whether a path asks for the API key: vLLM has endpoints at its root that are open to all.
+func guarded(path string) bool {
+	return strings.HasPrefix(path, "/v1") || strings.HasPrefix(path, "/v2") || strings.HasPrefix(path, "/inference")
 }
 
 func (e *Engine) route(w http.ResponseWriter, r *http.Request) {

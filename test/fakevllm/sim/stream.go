@@ -15,6 +15,33 @@ type answer interface {
 	last() []any
 }
 
+// dialect is an answer whose streams and errors are not like those of OpenAI's chats: its events are typed, and none of
+// them is [DONE].
+type dialect interface {
+	answer
+	// opening returns the events that are sent before the engine has begun.
+	opening() []any
+	// failure returns the events that end a stream whose engine dies. Without any it is cut off.
+	failure(err *apiError) []any
+	// refuse sends an error in place of the answer.
+	refuse(w http.ResponseWriter, err *apiError)
+}
+
+// event is an event with a type.
+type event struct {
+	kind string
+	data any
+}
+
+// refuseAs sends an error in place of an answer, in the answer's dialect.
+func refuseAs(w http.ResponseWriter, a answer, err *apiError) {
+	if own, ok := a.(dialect); ok {
+		own.refuse(w, err)
+		return
+	}
+	writeError(w, err)
+}
+
 // run has a job computed and sends its answer. It comes after everything that can be refused has been refused.
 func (e *Engine) run(w http.ResponseWriter, r *http.Request, j *job, stream bool, a answer) {
 	if !e.pass(w, r, j) {
@@ -24,7 +51,7 @@ func (e *Engine) run(w http.ResponseWriter, r *http.Request, j *job, stream bool
 		return
 	}
 	if err := e.submit(j); err != nil {
-		writeError(w, err)
+		refuseAs(w, a, err)
 		return
 	}
 	defer e.abort(j) // nothing, if it has ended
@@ -42,7 +69,7 @@ func (e *Engine) run(w http.ResponseWriter, r *http.Request, j *job, stream bool
 		for _, d := range e.take(j) {
 			switch {
 			case d.err != nil:
-				writeError(w, d.err)
+				refuseAs(w, a, d.err)
 				return
 			case d.cut != "":
 				breakOff(w)
@@ -70,7 +97,11 @@ func (d *delta) add(later delta) {
 // stream sends the headers at once and then events as they come.
 func (e *Engine) stream(w http.ResponseWriter, r *http.Request, j *job, a answer) {
 	out := startStream(w)
-	beat, stop := e.keepAlive()
+	own, _ := a.(dialect)
+	if own != nil {
+		out.events(own.opening())
+	}
+	beat, stop := e.keepAlive(a)
 	defer stop()
 	for ended := 0; ended < len(j.seqs); {
 		select {
@@ -87,8 +118,7 @@ func (e *Engine) stream(w http.ResponseWriter, r *http.Request, j *job, a answer
 			out.events(a.chunks(d))
 			switch {
 			case d.err != nil:
-				out.data(d.err.frame())
-				out.done()
+				out.fail(own, d.err)
 				return
 			case d.cut == EndEarly:
 				return
@@ -98,17 +128,22 @@ func (e *Engine) stream(w http.ResponseWriter, r *http.Request, j *job, a answer
 				ended++
 			}
 		}
-		if e.cfg.SSEKeepAlive > 0 {
+		if beat.C != nil {
 			beat.Reset(e.cfg.SSEKeepAlive)
 		}
 	}
 	out.events(a.last())
-	out.done()
+	if own == nil {
+		out.done()
+	}
 }
 
-// keepAlive returns the timer for comments, which never fires without --sse-keep-alive-interval.
-func (e *Engine) keepAlive() (*time.Timer, func()) {
-	if e.cfg.SSEKeepAlive <= 0 {
+// keepAlive returns the timer for comments, which never fires without --sse-keep-alive-interval, nor for other answers
+// than chats and completions.
+func (e *Engine) keepAlive(a answer) (*time.Timer, func()) {
+	_, chat := a.(*chatAnswer)
+	_, completion := a.(*completionAnswer)
+	if e.cfg.SSEKeepAlive <= 0 || !chat && !completion {
 		return &time.Timer{}, func() {}
 	}
 	t := time.NewTimer(e.cfg.SSEKeepAlive)
@@ -139,9 +174,27 @@ func (s *sse) data(body []byte) {
 }
 
 func (s *sse) events(events []any) {
-	for _, event := range events {
-		s.data(encode(event))
+	for _, one := range events {
+		if typed, ok := one.(event); ok {
+			s.write("event: " + typed.kind + "\n")
+			one = typed.data
+		}
+		s.data(encode(one))
 	}
+}
+
+// fail ends a stream whose engine has died.
+func (s *sse) fail(own dialect, err *apiError) {
+	if own == nil {
+		s.data(err.frame())
+		s.done()
+		return
+	}
+	events := own.failure(err)
+	if len(events) == 0 {
+		panic(http.ErrAbortHandler)
+	}
+	s.events(events)
 }
 
 // breakOff cuts an answer in one piece in the middle.

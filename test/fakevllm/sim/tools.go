@@ -92,17 +92,25 @@ func (e *Engine) script(j *job, r *chatRequest) *toolCall {
 			a.recite(example(r.ResponseFormat.JSONSchema.Schema, a.rng, 0))
 		case r.ResponseFormat != nil && r.ResponseFormat.Type == "json_object":
 			a.recite(map[string]string{"answer": words[a.rng.IntN(len(words))]})
-		case e.cfg.ReasoningParser != "":
-			a.reasoning = 4 + a.rng.IntN(12)
-			if a.length >= 0 {
-				a.length += a.reasoning
-			}
+		default:
+			e.think(a)
 		}
 	}
 	if !called {
 		return nil
 	}
 	return call
+}
+
+// think makes an answer begin with thoughts, if the engine has a parser for them.
+func (e *Engine) think(a *author) {
+	if e.cfg.ReasoningParser == "" {
+		return
+	}
+	a.reasoning = 4 + a.rng.IntN(12)
+	if a.length >= 0 {
+		a.length += a.reasoning
+	}
 }
 
 // recite makes the answer the JSON of v, and then the end.

@@ -1,0 +1,179 @@
+package sim
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+type responsesRequest struct {
+	params
+	Input           json.RawMessage `json:"input"`
+	Instructions    *string         `json:"instructions"`
+	MaxOutputTokens *int            `json:"max_output_tokens"`
+}
+
+// prompt applies the chat template to the input, which is a text or a list of messages.
+func (r *responsesRequest) prompt() []uint32 {
+	var chat chatRequest
+	if r.Instructions != nil {
+		chat.Messages = append(chat.Messages, message{Role: "system", Content: encode(*r.Instructions)})
+	}
+	var list []message
+	if json.Unmarshal(r.Input, &list) != nil {
+		list = []message{{Role: "user", Content: r.Input}}
+	}
+	chat.Messages = append(chat.Messages, list...)
+	return chat.prompt()
+}
+
+func (e *Engine) serveResponses(w http.ResponseWriter, r *http.Request) {
+	var req responsesRequest
+	err := decode(r, &req, "input")
+	req.MaxTokens = req.MaxOutputTokens
+	if err == nil {
+		err = e.check(&req.params)
+	}
+	prompt, room := req.prompt(), 0
+	if err == nil {
+		room, err = e.room(&req.params, len(prompt), 0)
+	}
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	j := e.newJob(r, "resp_", req.RequestID)
+	e.addPrompt(j, prompt, &req.params, limits{
+		maxTokens: room, stop: req.Stop, logprobs: -1, temperature: req.Temperature, topP: req.TopP,
+	})
+	e.think(j.seqs[0].author)
+	e.run(w, r, j, req.Stream, &responsesAnswer{engine: e, job: j, req: &req, room: room, created: time.Now().Unix()})
+}
+
+// responsesAnswer makes the bodies of an answer of the Responses API.
+type responsesAnswer struct {
+	engine  *Engine
+	job     *job
+	req     *responsesRequest
+	room    int
+	created int64
+
+	number int // of the next event
+	open   *responseItem
+	items  []any // that are complete
+	finish delta // the last one
+}
+
+// responseObject is the whole answer, which the first two events and the last have too.
+type responseObject struct {
+	ID               string            `json:"id"`
+	Created          int64             `json:"created_at"`
+	Incomplete       *incomplete       `json:"incomplete_details"`
+	Instructions     *string           `json:"instructions"`
+	Metadata         json.RawMessage   `json:"metadata"`
+	Model            string            `json:"model"`
+	Object           string            `json:"object"`
+	Output           []any             `json:"output"`
+	Parallel         bool              `json:"parallel_tool_calls"`
+	Temperature      number            `json:"temperature"`
+	ToolChoice       string            `json:"tool_choice"`
+	Tools            []json.RawMessage `json:"tools"`
+	TopP             number            `json:"top_p"`
+	Background       bool              `json:"background"`
+	MaxOutput        int               `json:"max_output_tokens"`
+	MaxToolCalls     json.RawMessage   `json:"max_tool_calls"`
+	Previous         json.RawMessage   `json:"previous_response_id"`
+	Prompt           json.RawMessage   `json:"prompt"`
+	Reasoning        json.RawMessage   `json:"reasoning"`
+	ServiceTier      string            `json:"service_tier"`
+	Status           string            `json:"status"`
+	Text             json.RawMessage   `json:"text"`
+	TopLogprobs      json.RawMessage   `json:"top_logprobs"`
+	Truncation       string            `json:"truncation"`
+	Usage            *responseUsage    `json:"usage"`
+	User             json.RawMessage   `json:"user"`
+	Metrics          *timings          `json:"metrics,omitempty"`
+	PresencePenalty  number            `json:"presence_penalty"`
+	FrequencyPenalty number            `json:"frequency_penalty"`
+	KVTransfer       json.RawMessage   `json:"kv_transfer_params"`
+	ECTransfer       json.RawMessage   `json:"ec_transfer_params"`
+	InputMessages    json.RawMessage   `json:"input_messages"`
+	OutputMessages   json.RawMessage   `json:"output_messages"`
+}
+
+type incomplete struct {
+	Reason string `json:"reason"`
+}
+
+type responseUsage struct {
+	Input         int           `json:"input_tokens"`
+	InputDetails  inputDetails  `json:"input_tokens_details"`
+	Output        int           `json:"output_tokens"`
+	OutputDetails outputDetails `json:"output_tokens_details"`
+	Total         int           `json:"total_tokens"`
+}
+
+type inputDetails struct {
+	Cached        int   `json:"cached_tokens"`
+	CacheWrite    int   `json:"cache_write_tokens"`
+	PerTurn       []int `json:"input_tokens_per_turn"`
+	CachedPerTurn []int `json:"cached_tokens_per_turn"`
+}
+
+type outputDetails struct {
+	Reasoning   int   `json:"reasoning_tokens"`
+	Tool        int   `json:"tool_output_tokens"`
+	PerTurn     []int `json:"output_tokens_per_turn"`
+	ToolPerTurn []int `json:"tool_output_tokens_per_turn"`
+}
+
+// object returns the answer so far, without what is known only at its end.
+func (a *responsesAnswer) object() *responseObject {
+	o := &responseObject{
+		ID: a.job.id, Created: a.created, Instructions: a.req.Instructions, Model: a.engine.cfg.Model, Object: "response",
+		Output: []any{}, Parallel: true, Temperature: 1, ToolChoice: "none", Tools: []json.RawMessage{}, TopP: 1,
+		MaxOutput: a.room, ServiceTier: "auto", Status: "in_progress", Truncation: "disabled",
+	}
+	if a.req.Temperature != nil {
+		o.Temperature = number(*a.req.Temperature)
+	}
+	if a.req.TopP != nil {
+		o.TopP = number(*a.req.TopP)
+	}
+	return o
+}
+
+// ended returns the whole answer.
+func (a *responsesAnswer) ended(stream bool) *responseObject {
+	o, t := a.object(), a.job.tally()
+	o.Status = "completed"
+	if a.finish.finish == "length" {
+		o.Status, o.Incomplete = "incomplete", &incomplete{"max_output_tokens"}
+	}
+	o.Output = append(o.Output, a.items...)
+	o.Usage = &responseUsage{
+		Input: t.prompt, InputDetails: inputDetails{PerTurn: []int{}, CachedPerTurn: []int{}},
+		Output: t.completion, OutputDetails: outputDetails{Reasoning: t.reasoning, PerTurn: []int{}, ToolPerTurn: []int{}},
+		Total: t.prompt + t.completion,
+	}
+	if a.engine.cfg.PromptTokensDetails {
+		o.Usage.InputDetails.Cached, o.Usage.InputDetails.CacheWrite = t.cached, t.created
+	}
+	if o.Metrics = a.engine.timings(a.job, stream); o.Metrics != nil {
+		o.Metrics.Drafts = null
+	}
+	return o
+}
+
+func (a *responsesAnswer) whole(parts []delta) any {
+	a.finish = parts[0]
+	a.say("reasoning", a.finish.reasoning)
+	a.say("message", a.finish.text)
+	a.closeItem()
+	return a.ended(false)
+}
+
+// failure is nothing: vLLM cuts the stream off.
+func (a *responsesAnswer) failure(*apiError) []any { return nil }
+
+func (a *responsesAnswer) refuse(w http.ResponseWriter, err *apiError) { writeError(w, err) }
