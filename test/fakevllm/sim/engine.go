@@ -73,6 +73,7 @@ func (e *Engine) table() []route {
 		{"POST", "/v1/responses", e.serveResponses, true, true},
 		{"POST", "/v1/messages", e.serveMessages, true, true},
 		{"POST", "/v1/messages/count_tokens", e.serveCountTokens, true, true},
+		{"POST", "/inference/v1/generate", e.serveGenerate, true, true},
 		{"GET", "/v1/models", e.serveModels, true, false},
 		{"GET", "/version", e.serveVersion, false, false},
 		{"GET", "/health", e.serveHealth, false, false},
