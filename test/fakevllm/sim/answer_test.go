@@ -241,14 +241,19 @@ func TestEmbeddingsAreUnitVectorsAndTheSameInBothEncodings(t *testing.T) {
 func FuzzBodies(f *testing.F) {
 	for _, seed := range []string{
 		`{"messages":[{"role":"user","content":"hi"}],"stream":true}`, `{"prompt":[[1,2],[3]],"n":3,"logprobs":2,"echo":true}`,
-		`{"input":["a",""]}`, `{"prompt":[],"stop":"","min_tokens":-1,"seed":-5}`, `{"messages":[],"tools":[{}],"tool_choice":{},"response_format":{"type":"json_schema"}}`,
+		`{"input":["a",""]}`, `{"input":"a","stream":true,"max_output_tokens":3}`, `{"messages":[{"role":"user","content":"hi"}],"max_tokens":3,"stream":true}`,
+		`{"token_ids":[1],"sampling_params":{"n":2},"stream":true}`, `{"text_1":[],"text_2":["a"]}`, `{"query":"a","documents":["b"],"top_n":-1}`,
+		`{"prompt":[],"stop":"","min_tokens":-1,"seed":-5}`, `{"messages":[],"tools":[{}],"tool_choice":{},"response_format":{"type":"json_schema"}}`,
 	} {
-		for endpoint := range 3 {
+		for endpoint := range 11 {
 			f.Add(uint8(endpoint), seed)
 		}
 	}
 	f.Fuzz(func(t *testing.T, endpoint uint8, body string) {
-		paths := []string{"/v1/chat/completions", "/v1/completions", "/v1/embeddings"}
+		paths := []string{
+			"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens",
+			"/inference/v1/generate", "/pooling", "/score", "/rerank", "/tokenize",
+		}
 		engine := sim.New(sim.Config{Timing: quick, MaxModelLen: 64, ReasoningParser: "any", PerRequestMetrics: true})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -258,6 +263,10 @@ func FuzzBodies(f *testing.F) {
 			t.Errorf("no end after 10 s, but %d and %d bytes", status, len(text))
 		case status != http.StatusOK && status != http.StatusBadRequest && status != http.StatusNotFound:
 			t.Errorf("got %d %s", status, text)
+		case strings.HasPrefix(text, "event: "):
+			if !strings.Contains(text, "\n\nevent: response.completed\n") && !strings.Contains(text, "\n\nevent: message_stop\n") {
+				t.Errorf("the stream ends with %q", text[max(0, len(text)-100):])
+			}
 		case strings.HasPrefix(text, "data: "):
 			if !strings.HasSuffix(text, "\n\ndata: [DONE]\n\n") && text != "data: [DONE]\n\n" {
 				t.Errorf("the stream ends with %q", text[max(0, len(text)-100):])

@@ -13,11 +13,15 @@ import (
 // words that have a meaning. Several like things in a row are one. A stream has one line for each event.
 func form(t *testing.T, body []byte) string {
 	t.Helper()
-	if !bytes.HasPrefix(body, []byte("data: ")) {
+	if !bytes.HasPrefix(body, []byte("data: ")) && !bytes.HasPrefix(body, []byte("event: ")) {
 		return formJSON(t, body)
 	}
 	var lines []string
 	for _, event := range strings.Split(strings.TrimRight(string(body), "\n"), "\n\n") {
+		kind := ""
+		if strings.HasPrefix(event, "event: ") {
+			kind, event, _ = strings.Cut(event, "\n")
+		}
 		data, ok := strings.CutPrefix(event, "data: ")
 		if !ok {
 			t.Fatalf("event without data: %q", event)
@@ -33,7 +37,7 @@ func form(t *testing.T, body []byte) string {
 				line = strings.ReplaceAll(line, "delta:{content:string}", "delta:{}")
 			}
 		}
-		if len(lines) == 0 || lines[len(lines)-1] != line {
+		if line = strings.TrimSpace(kind + " " + line); len(lines) == 0 || lines[len(lines)-1] != line {
 			lines = append(lines, line)
 		}
 	}

@@ -129,6 +129,8 @@ func TestAnswersHaveTheFormOfRecordedOnes(t *testing.T) {
 		"chat-stream-tool-required", "chat-tool-named", "chat-json-schema", "completion", "completion-n2",
 		"completion-two-prompts", "completion-echo-logprobs", "completion-orca", "completion-stream",
 		"completion-stream-usage", "embeddings", "embeddings-base64", "models", "err-unknown-param",
+		"responses", "responses-stream", "messages", "messages-stream", "messages-count-tokens", "generate", "generate-stream",
+		"generate-stream-usage", "generate-stream-continuous", "pooling", "score", "score-embed", "rerank", "tokenize", "tokenize-chat",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := all[name]
@@ -182,6 +184,11 @@ func TestErrorsAreTheRecordedOnes(t *testing.T) {
 		{name: "err-no-model-stream"},
 		{name: "err-no-route"},
 		{name: "err-stream-options-without-stream"},
+		{name: "err-messages-no-model"},
+		{name: "err-messages-bad"},
+		{name: "err-responses-no-model"},
+		{name: "err-generate-no-tokens"},
+		{name: "err-tokenize-no-model"},
 		{name: "wedge-engine-bad-request", fault: sim.Wedge},
 		{name: "version"},
 		{name: "health"},

@@ -1,0 +1,39 @@
+package sim
+
+import "net/http"
+
+type tokenizeRequest struct {
+	Model    string    `json:"model"`
+	Text     *string   `json:"prompt"`
+	Messages []message `json:"messages"`
+	Tools    []tool    `json:"tools"`
+}
+
+type tokenized struct {
+	Count       int      `json:"count"`
+	MaxModelLen int      `json:"max_model_len"`
+	Tokens      []uint32 `json:"tokens"`
+	TokenStrs   *string  `json:"token_strs"`
+}
+
+// serveTokenize answers without the engine, so also when that is wedged.
+func (e *Engine) serveTokenize(w http.ResponseWriter, r *http.Request) {
+	var req tokenizeRequest
+	err := decode(r, &req)
+	if err == nil {
+		err = e.checkModel(req.Model)
+	}
+	if err == nil && req.Text == nil && req.Messages == nil {
+		err = errInvalid("body.prompt", "{'type': 'missing', 'loc': 'body.prompt', 'msg': 'Field required', 'input': '<dict>'}")
+	}
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	chat := chatRequest{Messages: req.Messages, Tools: req.Tools}
+	tokens := chat.prompt()
+	if req.Text != nil {
+		tokens = textOrTokens{text: *req.Text}.prompt()
+	}
+	writeJSON(w, http.StatusOK, tokenized{Count: len(tokens), MaxModelLen: e.cfg.MaxModelLen, Tokens: tokens})
+}
