@@ -10,8 +10,11 @@
 //
 // # What is recorded
 //
-// A request to /v1/chat/completions, /v1/completions or /v1/embeddings, streamed or not, makes this
-// trace:
+// A request to one of vLLM's inference endpoints, streamed or not, makes the trace below. The
+// endpoints are those for chats and completions (/v1/chat/completions, /v1/completions,
+// /v1/responses, /v1/messages, /cohere/v2/chat, /inference/v1/generate), for embeddings, pooling,
+// scores and rankings, for speech to text, for tokenizing, and SageMaker's /invocations. README has
+// the list.
 //
 //	POST /v1/chat/completions     SERVER    the HTTP request, unless the caller has made such a span
 //	└ chat {model}                INTERNAL  the request span: gen_ai.* attributes, tokens, outcome
