@@ -183,9 +183,14 @@ func (s *serverCall) endServerSpan(returned bool) {
 	case s.status >= 500:
 		s.span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(s.status)))
 		s.span.SetStatus(codes.Error, "")
+	case !returned && s.live != nil:
+		if s.live.call.Outcome.bad() { // not a caller who left, over whom a proxy aborts too
+			s.span.SetAttributes(semconv.ErrorTypeKey.String(s.live.call.ErrorType))
+			s.span.SetStatus(codes.Error, string(s.live.call.Outcome))
+		}
 	case !returned && s.request.Context().Err() == nil:
 		s.span.SetAttributes(semconv.ErrorTypeKey.String(string(Panicked)))
-		s.span.SetStatus(codes.Error, "the handler panicked")
+		s.span.SetStatus(codes.Error, string(Panicked))
 	}
 	s.span.End()
 }

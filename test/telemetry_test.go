@@ -62,7 +62,7 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(s.front.Close)
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	dog := &watchdog.Watchdog{Registry: registry, StallAfter: 100 * time.Millisecond}
+	dog := &watchdog.Watchdog{Registry: registry, StallAfter: time.Second}
 	go func() { _ = dog.Run(ctx) }()
 	monitor := engine.NewMonitor([]string{s.engine.URL}, engine.WithMeterProvider(mp), engine.WithInterval(50*time.Millisecond))
 	go func() { _ = monitor.Run(ctx) }()

@@ -116,6 +116,24 @@ func (c *Client) Load(ctx context.Context) (Value, error) {
 	return known(*answer.Load), nil
 }
 
+// Paused asks /is_paused, which vLLM has with VLLM_SERVER_DEV_MODE=1 alone; elsewhere it is unknown,
+// and so it is of an engine that does not answer.
+func (c *Client) Paused(ctx context.Context) (Value, error) {
+	var answer struct {
+		Paused *bool `json:"is_paused"`
+	}
+	if err := c.getJSON(ctx, "/is_paused", &answer); err != nil {
+		return Value{}, fmt.Errorf("ask whether the engine is paused: %w", err)
+	}
+	switch {
+	case answer.Paused == nil:
+		return Value{}, nil
+	case *answer.Paused:
+		return known(1), nil
+	}
+	return known(0), nil
+}
+
 // Scrape reads /metrics. It returns a whole snapshot or an error, never a part of one.
 func (c *Client) Scrape(ctx context.Context) (*Snapshot, error) {
 	ctx, cancel := c.bounded(ctx)

@@ -25,6 +25,7 @@ type observation struct {
 	snapshot  *Snapshot // nil if /metrics could not be read, or was not asked for
 	scrapeErr error
 	took      time.Duration // of /metrics
+	paused    bool          // it says that it is paused
 	inFlight  int           // our own running requests; below zero if not known
 }
 
@@ -84,6 +85,20 @@ func (m *machine) read(o observation) {
 	m.freeze(o)
 }
 
+// still tells whether nothing that the engine counts has moved since the reading before.
+func (m *machine) still(o *observation) bool {
+	if m.last == nil || o.snapshot == nil {
+		return false
+	}
+	of := func(s *Snapshot) [3]Value {
+		return [3]Value{
+			s.Sum(func(r *Rank) Value { return r.GenerationTokens }), s.Sum(func(r *Rank) Value { return r.PromptTokens }),
+			s.Sum(func(r *Rank) Value { return r.Iterations }),
+		}
+	}
+	return of(m.last) == of(o.snapshot)
+}
+
 // freeze names the ranks that stand still.
 func (m *machine) freeze(o observation) {
 	limit := m.wedgedAfter
@@ -121,6 +136,9 @@ func (m *machine) pace(o observation) {
 func (m *machine) judge(o observation) State {
 	if o.works() {
 		m.misses, m.refused = 0, false
+		if o.paused {
+			return Asleep
+		}
 		return m.working()
 	}
 	m.misses++

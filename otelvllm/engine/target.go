@@ -30,6 +30,8 @@ type target struct {
 	machine  *machine
 	metadata time.Time // when version and models are asked for again
 	resets   int       // Resets when they were asked for
+
+	unpausable bool // the server has no /is_paused
 }
 
 // view is what readers see of a target; it is never changed.
@@ -98,12 +100,30 @@ func (t *target) poll(ctx context.Context, limit time.Duration, inFlight func(st
 	if ctx.Err() != nil {
 		return // the monitor ends: what failed did so for that
 	}
+	o.paused = t.askPaused(bounded, &o)
 	o.at = time.Now()
 	t.machine.next(o)
 	t.publish(o.at)
 	if o.works() && t.askMetadata(bounded, o.at) {
 		t.publish(o.at)
 	}
+}
+
+// pausedTimeout bounds the question whether an engine that stands still is paused: a wedged one does
+// not answer it.
+const pausedTimeout = time.Second
+
+// askPaused asks an engine that stands still whether it is paused: its gauges keep what they said
+// before. A server without that answer is not asked again.
+func (t *target) askPaused(ctx context.Context, o *observation) bool {
+	if t.unpausable || o.snapshot == nil || o.inFlight == 0 || !t.machine.still(o) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, pausedTimeout)
+	defer cancel()
+	paused, err := t.client.Paused(ctx)
+	t.unpausable = Reason(err) == "status_404"
+	return paused.Known && paused.V == 1
 }
 
 // askMetadata asks for version and models if it is time to.

@@ -74,4 +74,3 @@ func TestShutdownReturnsInTimeFromThreeDeafExporters(t *testing.T) {
 		})
 	}
 }
-
