@@ -23,7 +23,7 @@ var messagesLast = []string{"message_stop"}
 var messagesBody = atEndOf(answerSchema(messageMembers), (*answer).endMessage)
 
 var messagesEvent = atEndOf(answerSchema(messageMembers, []member[answer]{
-	{"message", &node[answer]{on: (*answer).readMessage, members: append(messageMembers, namedMembers...)}},
+	{"message", &node[answer]{on: (*answer).readMessage, members: append(startMembers, namedMembers...)}},
 	{"delta", partNode(contentText|contentReasoning|contentFunctionArguments,
 		member[answer]{"text", textNode(contentText)},
 		member[answer]{"thinking", textNode(contentReasoning)},
@@ -38,15 +38,24 @@ var messagesEvent = atEndOf(answerSchema(messageMembers, []member[answer]{
 // countTokensBody says how many tokens a prompt has.
 var countTokensBody = answerSchema([]member[answer]{{"input_tokens", countNode(func(u *tokenCounts) *tally { return &u.input })}})
 
-// messageMembers are the members of a message.
+// messageMembers are what a whole message and the end of a streamed one tell.
 var messageMembers = []member[answer]{
 	{"stop_reason", stopReasonNode},
-	{"usage", &node[answer]{on: (*answer).readMessageUsage, members: []member[answer]{
-		{"input_tokens", countNode(func(u *tokenCounts) *tally { return &u.input })},
-		{"cache_read_input_tokens", countNode(func(u *tokenCounts) *tally { return &u.cached })},
-		{"cache_creation_input_tokens", countNode(func(u *tokenCounts) *tally { return &u.cacheWrite })},
-		{"output_tokens", countNode(func(u *tokenCounts) *tally { return &u.output })},
-	}}},
+	{"usage", &node[answer]{on: (*answer).readMessageUsage, members: append(messageInput,
+		member[answer]{"output_tokens", countNode(func(u *tokenCounts) *tally { return &u.output })},
+	)}},
+}
+
+// startMembers are what the start of a streamed message tells. Its output_tokens only say that there are none yet: of a
+// stream that is cut they would be wrong.
+var startMembers = []member[answer]{
+	{"usage", &node[answer]{on: (*answer).readMessageUsage, members: messageInput}},
+}
+
+var messageInput = []member[answer]{
+	{"input_tokens", countNode(func(u *tokenCounts) *tally { return &u.input })},
+	{"cache_read_input_tokens", countNode(func(u *tokenCounts) *tally { return &u.cached })},
+	{"cache_creation_input_tokens", countNode(func(u *tokenCounts) *tally { return &u.cacheWrite })},
 }
 
 var stopReasonNode = &node[answer]{on: (*answer).readFinishReason}
@@ -57,7 +66,7 @@ func (a *answer) readMessage(v *visit) {
 		return
 	}
 	a.id.told, a.model.told = false, false
-	a.usage, a.timings, a.failure, a.choice.reason = tokenCounts{}, timings{}, failure{}, ""
+	a.usage, a.timings, a.failure = tokenCounts{}, timings{}, failure{}
 }
 
 // readMessageUsage makes the input what the conventions say it is, all of the prompt: in this API it is what the cache

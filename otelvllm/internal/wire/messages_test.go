@@ -25,7 +25,7 @@ func TestRecordedMessages(t *testing.T) {
 	dead := func(id string) Facts {
 		return Facts{
 			Streamed: true, ID: id, Model: "tiny", FinishReasons: []string{""},
-			Usage: Usage{Input: known(13), Output: known(0)}, Err: &Error{"internal_error"},
+			Usage: Usage{Input: known(13)}, Err: &Error{"internal_error"},
 		}
 	}
 	checkRecordings(t, map[string]Facts{
@@ -113,7 +113,7 @@ const max53 = "9007199254740992"
 
 func TestHowMessagesEnd(t *testing.T) {
 	start := typed(messageStart, textDelta("a"))
-	partial := Usage{Input: known(15), Output: known(0)}
+	partial := Usage{Input: known(15)} // the start tells no output
 	full := Usage{Input: known(15), Output: known(12), Cached: known(4), CacheWrite: known(8)}
 	for name, c := range map[string]struct {
 		body string
