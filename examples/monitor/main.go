@@ -193,17 +193,16 @@ func (p *program) printJSON(stats *health.Stats) {
 
 // grade is the exit status that says how the engines are.
 func grade(stats *health.Stats) int {
-	serving, standing := 0, 0
+	serving := 0
 	for i := range stats.Engines {
 		if stats.Engines[i].State == engine.Up {
 			serving++
 		}
-		standing += len(stats.Engines[i].FrozenRanks)
 	}
 	switch {
 	case serving == 0:
 		return exitDown
-	case serving < len(stats.Engines), standing > 0, len(stats.Findings) > 0:
+	case serving < len(stats.Engines), len(stats.Findings) > 0:
 		return exitDegraded
 	}
 	return exitOK
