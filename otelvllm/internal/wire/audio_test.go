@@ -130,8 +130,10 @@ func TestAudioAnswers(t *testing.T) {
 		"a stream":              {text + events(doneEvent), base},
 		"a stream with usage":   {text + events(usage, doneEvent), with},
 		"a stream that was cut": {text, cut},
-		"a stream that failed": {events(`{"error": {"message": "no", "type": "InternalServerError", "param": null, "code": 500}}`, doneEvent),
-			Facts{Streamed: true, Done: true, Err: &Error{"500"}}},
+		"a stream that failed": {
+			events(`{"error": {"message": "no", "type": "InternalServerError", "param": null, "code": 500}}`, doneEvent),
+			Facts{Streamed: true, Done: true, Err: &Error{"500"}},
+		},
 	} {
 		if _, f := stream(transcriptionPath, c.body); !reflect.DeepEqual(f, c.want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, f, c.want)

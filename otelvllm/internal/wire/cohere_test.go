@@ -65,8 +65,10 @@ func TestHowCohereEnds(t *testing.T) {
 		"properly":       {events(cohereStart, cohereText, cohereStop, doneEvent), Facts{Usage: usage, FinishReasons: []string{"COMPLETE"}, Done: true}},
 		"without [DONE]": {events(cohereStart, cohereText, cohereStop), Facts{Usage: usage, FinishReasons: []string{"COMPLETE"}, Done: true}},
 		"cut":            {events(cohereStart, cohereText), Facts{FinishReasons: []string{""}}},
-		"with an error": {events(cohereStart, cohereText, `{"type": "message-end", "delta": {"error": "EngineCore encountered an issue.", "finish_reason": "ERROR"}}`, doneEvent),
-			Facts{FinishReasons: []string{"ERROR"}, Done: true, Err: &Error{engineError}}},
+		"with an error": {
+			events(cohereStart, cohereText, `{"type": "message-end", "delta": {"error": "EngineCore encountered an issue.", "finish_reason": "ERROR"}}`, doneEvent),
+			Facts{FinishReasons: []string{"ERROR"}, Done: true, Err: &Error{engineError}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.want.Streamed, c.want.ID, c.want.Contents = true, "c", 1
@@ -114,8 +116,10 @@ func TestCohereRequests(t *testing.T) {
 			Model: "m", Stream: true, MaxTokens: known(12), maxTokens: known(12), Temperature: Float{0.5, true}, TopK: known(7), TopP: Float{0.9, true}, Seed: known(3),
 			Stop: []string{"a"}, FrequencyPenalty: Float{0.1, true}, PresencePenalty: Float{0.2, true}, OutputType: "json", Complete: true,
 		}},
-		{"/v2/embed", `{"model":"m","texts":["a"],"output_dimension":64,"embedding_types":["float","base64"]}`,
-			Request{Model: "m", Dimensions: known(64), EncodingFormats: []string{"float", "base64"}, Complete: true}},
+		{
+			"/v2/embed", `{"model":"m","texts":["a"],"output_dimension":64,"embedding_types":["float","base64"]}`,
+			Request{Model: "m", Dimensions: known(64), EncodingFormats: []string{"float", "base64"}, Complete: true},
+		},
 		{"/v2/embed", `{"model":"m","embedding_types":["float"],"embedding_types":null}`, Request{Model: "m", Complete: true}},
 	} {
 		if got := requestOf(c.path, []byte(c.body)); !reflect.DeepEqual(got, c.want) {

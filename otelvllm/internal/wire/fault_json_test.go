@@ -56,8 +56,10 @@ func TestFault_C03_TokenCountsAreWholeOrUnknown(t *testing.T) {
 		} {
 			_, f := answerOf(chatPath, 200, jsonBody, []byte(fmt.Sprintf(doc, raw)))
 			u := f.Usage
-			got := map[string]Int{"prompt_tokens": u.Input, "completion_tokens": u.Output, "cached_tokens": u.Cached,
-				"created_cache_tokens": u.CacheWrite, "reasoning_tokens": u.Reasoning}[name]
+			got := map[string]Int{
+				"prompt_tokens": u.Input, "completion_tokens": u.Output, "cached_tokens": u.Cached,
+				"created_cache_tokens": u.CacheWrite, "reasoning_tokens": u.Reasoning,
+			}[name]
 			wantInvalid := int64(1)
 			if want.Known || raw == "null" { // null is how vLLM says that it did not count
 				wantInvalid = 0

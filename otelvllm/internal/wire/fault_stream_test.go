@@ -126,7 +126,9 @@ func TestFault_B16_B18_EncodedAnswersAreNotRead(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	fmt.Fprint(z, events(contentEvent("a"), usageEvent))
-	z.Close()
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for coding, opaque := range map[string]bool{
 		"gzip": true, "br": true, "zstd": true, "deflate": true, "gzip, identity": true, "x-unknown": true, "identity": false, "Identity, identity": false, "": false,
 	} {

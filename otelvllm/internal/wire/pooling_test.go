@@ -31,8 +31,10 @@ func TestPoolingRequests(t *testing.T) {
 		path, body string
 		want       Request
 	}{
-		{"/pooling", `{"model":"m","input":"a","task":"embed","encoding_format":"bytes","dimensions":64}`,
-			Request{Model: "m", EncodingFormats: []string{"bytes"}, Dimensions: known(64), Complete: true}},
+		{
+			"/pooling", `{"model":"m","input":"a","task":"embed","encoding_format":"bytes","dimensions":64}`,
+			Request{Model: "m", EncodingFormats: []string{"bytes"}, Dimensions: known(64), Complete: true},
+		},
 		{"/classify", `{"model":"m","input":["a","b"],"n":3}`, Request{Model: "m", Complete: true}},
 		{"/v1/score", `{"text_1":"a","text_2":["b"],"model":"m"}`, Request{Model: "m", Complete: true}},
 		{"/v1/rerank", `{"model":"m","query":"a","documents":["b","c"],"top_n":1}`, Request{Model: "m", Complete: true}},

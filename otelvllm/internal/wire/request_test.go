@@ -12,14 +12,16 @@ func TestRequestParameters(t *testing.T) {
 		path, body string
 		want       Request
 	}{
-		"all of a chat": {chatPath, `{"messages":[{"role":"user","content":"model"}],"model":"m","stream":true,"stream_options":{"include_usage":true},
+		"all of a chat": {
+			chatPath, `{"messages":[{"role":"user","content":"model"}],"model":"m","stream":true,"stream_options":{"include_usage":true},
 			"max_tokens":1,"n":2,"seed":-3,"top_k":-1,"temperature":0,"top_p":0.9,"frequency_penalty":-1.5,"presence_penalty":1e-1,
 			"stop":["a","b\n"],"reasoning_effort":"high","response_format":{"type":"json_schema","json_schema":{"type":"text"}}}`,
 			Request{
 				Model: "m", Stream: true, IncludeUsage: true, MaxTokens: known(1), Choices: known(2), Seed: known(-3), TopK: known(-1),
 				Temperature: Float{0, true}, TopP: Float{0.9, true}, FrequencyPenalty: Float{-1.5, true}, PresencePenalty: Float{0.1, true},
 				Stop: []string{"a", "b\n"}, ReasoningEffort: "high", OutputType: "json", Complete: true,
-			}},
+			},
+		},
 		"max_completion_tokens goes before max_tokens": {chatPath, `{"max_completion_tokens":7,"max_tokens":5}`, Request{MaxTokens: known(7), Complete: true}},
 		"max_completion_tokens is null":                {chatPath, `{"max_tokens":5,"max_completion_tokens":null}`, Request{MaxTokens: known(5), Complete: true}},
 		"a completion has no max_completion_tokens":    {completionPath, `{"max_completion_tokens":7}`, Request{Complete: true}},

@@ -111,25 +111,39 @@ func TestHowResponsesEnd(t *testing.T) {
 		body string
 		want Facts
 	}{
-		"completed": {text + typed(responsesEnd("completed", wholeResponse)),
-			Facts{Usage: usage, FinishReasons: []string{"completed"}, Done: true}},
-		"completed, but cut by its length": {text + typed(responsesEnd("completed", strings.NewReplacer(`"status":"completed","error"`, `"status":"incomplete","error"`,
-			`"incomplete_details":null`, `"incomplete_details":{"reason":"max_output_tokens"}`).Replace(wholeResponse))),
-			Facts{Usage: usage, FinishReasons: []string{"max_output_tokens"}, Done: true}},
-		"incomplete": {text + typed(responsesEnd("incomplete", `{"status":"incomplete","incomplete_details":{"reason":"content_filter"}}`)),
-			Facts{FinishReasons: []string{"content_filter"}, Done: true}},
-		"incomplete for no reason": {text + typed(responsesEnd("incomplete", `{"status":"incomplete","incomplete_details":null}`)),
-			Facts{FinishReasons: []string{"incomplete"}, Done: true}},
-		"failed": {text + typed(responsesEnd("failed", `{"status":"failed","error":{"code":"server_error","message":"no"}}`)),
-			Facts{FinishReasons: []string{"failed"}, Done: true, Err: &Error{"server_error"}}},
-		"an error event": {text + typed(`{"type":"error","code":"rate_limit_exceeded","message":"no","param":null,"sequence_number":2}`),
-			Facts{FinishReasons: []string{""}, Err: &Error{"rate_limit_exceeded"}}},
+		"completed": {
+			text + typed(responsesEnd("completed", wholeResponse)),
+			Facts{Usage: usage, FinishReasons: []string{"completed"}, Done: true},
+		},
+		"completed, but cut by its length": {
+			text + typed(responsesEnd("completed", strings.NewReplacer(`"status":"completed","error"`, `"status":"incomplete","error"`,
+				`"incomplete_details":null`, `"incomplete_details":{"reason":"max_output_tokens"}`).Replace(wholeResponse))),
+			Facts{Usage: usage, FinishReasons: []string{"max_output_tokens"}, Done: true},
+		},
+		"incomplete": {
+			text + typed(responsesEnd("incomplete", `{"status":"incomplete","incomplete_details":{"reason":"content_filter"}}`)),
+			Facts{FinishReasons: []string{"content_filter"}, Done: true},
+		},
+		"incomplete for no reason": {
+			text + typed(responsesEnd("incomplete", `{"status":"incomplete","incomplete_details":null}`)),
+			Facts{FinishReasons: []string{"incomplete"}, Done: true},
+		},
+		"failed": {
+			text + typed(responsesEnd("failed", `{"status":"failed","error":{"code":"server_error","message":"no"}}`)),
+			Facts{FinishReasons: []string{"failed"}, Done: true, Err: &Error{"server_error"}},
+		},
+		"an error event": {
+			text + typed(`{"type":"error","code":"rate_limit_exceeded","message":"no","param":null,"sequence_number":2}`),
+			Facts{FinishReasons: []string{""}, Err: &Error{"rate_limit_exceeded"}},
+		},
 		"cut after a delta":            {text, Facts{FinishReasons: []string{""}}},
 		"cut in its last event":        {text + strings.TrimSuffix(typed(responsesEnd("completed", wholeResponse)), "}\n\n"), Facts{FinishReasons: []string{""}}},
 		"what comes after is not read": {text + typed(responsesEnd("completed", wholeResponse), responsesDelta("output_text", "late", 3)), Facts{Usage: usage, FinishReasons: []string{"completed"}, Done: true}},
 		"without lines for the types":  {text + events(responsesEnd("completed", wholeResponse)), Facts{Usage: usage, FinishReasons: []string{"completed"}, Done: true}},
-		"of two answers the last counts": {text + typed(`{"response":`+wholeResponse+`,"response":{"id":"resp_1","model":"m","status":"completed"},"type":"response.completed"}`),
-			Facts{FinishReasons: []string{"completed"}, Done: true}},
+		"of two answers the last counts": {
+			text + typed(`{"response":`+wholeResponse+`,"response":{"id":"resp_1","model":"m","status":"completed"},"type":"response.completed"}`),
+			Facts{FinishReasons: []string{"completed"}, Done: true},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.want.Streamed, c.want.ID, c.want.Model, c.want.Contents = true, "resp_1", "m", 1

@@ -64,9 +64,6 @@ type visit struct {
 	closing, empty bool // an array or object closes; it had nothing in it
 }
 
-// opens reports whether v is an array or object that opens.
-func (v *visit) opens() bool { return v.kind >= kindArray && !v.closing }
-
 // text returns a string's value as valid UTF-8, and "" for every other kind. A long string is cut at a character.
 func (v *visit) text() string {
 	if v.kind != kindString {

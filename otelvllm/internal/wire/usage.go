@@ -96,7 +96,10 @@ func (t *tokenCounts) addTo(u *Usage) (invalid int64) {
 		from *tally
 		to   *Int
 	}{
-		{&t.input, &u.Input}, {&t.output, &u.Output}, {&t.cached, &u.Cached}, {&t.cacheWrite, &u.CacheWrite},
+		{&t.input, &u.Input},
+		{&t.output, &u.Output},
+		{&t.cached, &u.Cached},
+		{&t.cacheWrite, &u.CacheWrite},
 		{&t.reasoning, &u.Reasoning},
 	} {
 		if c.from.Known {
