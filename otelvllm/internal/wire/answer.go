@@ -1,5 +1,7 @@
 package wire
 
+import "slices"
+
 // answer is what one JSON text of the engine told: an event's data, or the body of an answer in one piece. It counts
 // once the text turned out to be valid.
 type answer struct {
@@ -109,11 +111,11 @@ var idNode = &node[answer]{on: func(a *answer, v *visit) { a.id.read(v) }}
 
 // answerSchema puts members of an endpoint's answers beside those that all of them have.
 func answerSchema(groups ...[]member[answer]) *node[answer] {
-	members := append([]member[answer]{
+	members := slices.Concat(namedMembers, []member[answer]{
 		{"object", &node[answer]{on: func(a *answer, v *visit) { a.flat.told = v.kind == kindString && string(v.raw) == "error" }}},
 		{"code", &node[answer]{on: func(a *answer, v *visit) { a.flat.readCode(v) }}},
 		{"type", &node[answer]{on: func(a *answer, v *visit) { a.kind.read(v) }}},
-	}, namedMembers...)
+	})
 	for _, group := range groups {
 		members = append(members, group...)
 	}
