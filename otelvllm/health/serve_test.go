@@ -77,7 +77,7 @@ func TestSummariesNameTheWorst(t *testing.T) {
 		},
 		{
 			"several engines", Stats{Engines: []engine.Status{{State: "up"}, {State: "loading"}, {State: "up"}}, EngineInitialized: ptr(true), Running: ptr(int64(1))},
-			"The engine is 2 up, 1 loading: 1 running.",
+			"Of the engines, 2 up, 1 loading: 1 running.",
 		},
 		{"the engine loads", Stats{Engines: []engine.Status{{State: "loading"}}, EngineInitialized: ptr(false)}, "The engine is not ready: loading."},
 		{

@@ -59,9 +59,15 @@ func (s *Stats) engineText() string {
 	case !*ready:
 		return "The engine is not ready: " + s.states() + "."
 	}
-	b.WriteString("The engine is " + s.states())
+	verb := " and serves "
+	if len(s.Engines) == 1 {
+		b.WriteString("The engine is " + s.states())
+	} else {
+		verb = ", serving "
+		b.WriteString("Of the engines, " + s.states())
+	}
 	if s.ModelName != nil {
-		b.WriteString(" and serves " + *s.ModelName)
+		b.WriteString(verb + *s.ModelName)
 	}
 	lead := ": "
 	add := func(known bool, text string) {
