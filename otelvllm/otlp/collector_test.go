@@ -164,8 +164,8 @@ type tracing struct {
 func newTracing(t *testing.T, l limits) *tracing {
 	t.Helper()
 	c := &collector{}
-	exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}),
-		otlptracehttp.WithHTTPClient(&http.Client{Transport: noting{c}, Timeout: 10 * time.Second}))
+	exporter, err := newClientExporter(t.Context(), otlptracehttp.NewClient(otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}),
+		otlptracehttp.WithHTTPClient(&http.Client{Transport: noting{c}, Timeout: 10 * time.Second})))
 	if err != nil {
 		t.Fatal(err)
 	}

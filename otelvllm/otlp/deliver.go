@@ -49,19 +49,21 @@ func (q *queue[T]) drain(n int) {
 
 // front copies the next batch, nothing when fewer than n items wait.
 func (q *queue[T]) front(n int) []T {
+	q.unpackFront()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) < n {
+	if q.accepted-q.settled < uint64(n) {
 		return nil
 	}
 	batch := make([]T, 0, min(len(q.waiting), q.batch))
 	bytes := 0
 	for _, e := range q.waiting[:cap(batch)] {
-		if bytes += e.bytes; bytes > maxBatchBytes && len(batch) > 0 {
+		if bytes += e.bytes; e.block != nil || bytes > maxBatchBytes && len(batch) > 0 {
 			break
 		}
 		batch = append(batch, e.item)
 	}
+	q.flight = len(batch)
 	return batch
 }
 
@@ -76,7 +78,7 @@ func (q *queue[T]) deliver(batch []T, tries int) {
 		q.tell(v, len(batch), tries)
 		switch {
 		case v.fate == fateDelivered:
-			q.settle(len(batch), min(v.rejected, int64(len(batch))), v)
+			q.settle(len(batch), len(batch), min(v.rejected, int64(len(batch))), v.reason)
 			return
 		case v.fate == fateRetry, v.fate == fateDoubt && tries+1 < maxDoubts:
 			q.pause(backoff(tries), v.after)
@@ -86,17 +88,28 @@ func (q *queue[T]) deliver(batch []T, tries int) {
 			q.deliver(batch[half:], tries)
 			return
 		default:
-			q.settle(len(batch), int64(len(batch)), v)
+			q.settle(len(batch), len(batch), int64(len(batch)), v.reason)
 			return
 		}
 	}
 }
 
-// attempt exports once, within the timeout.
+// attempt exports once, within the timeout, and packs what waits meanwhile.
 func (q *queue[T]) attempt(batch []T) verdict {
 	ctx, cancel := context.WithTimeout(q.ctx, q.timeout)
 	defer cancel()
-	return attempt(ctx, func(ctx context.Context) error { return q.export(ctx, batch) })
+	done := make(chan verdict, 1)
+	go func() {
+		done <- attempt(ctx, func(ctx context.Context) error { return q.export(ctx, batch) })
+	}()
+	for {
+		q.pack()
+		select {
+		case v := <-done:
+			return v
+		case <-q.wake:
+		}
+	}
 }
 
 // attempt calls export once and judges the outcome. An exporter that panics must not end the process.
@@ -135,8 +148,8 @@ func (q *queue[T]) tell(v verdict, items, tries int) {
 	}
 }
 
-// settle takes n items from the front of the queue, of which dropped were lost.
-func (q *queue[T]) settle(n int, dropped int64, v verdict) {
+// settle takes n entries from the front of the queue. They are so many items, of which dropped were lost.
+func (q *queue[T]) settle(n, items int, dropped int64, reason string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.over {
@@ -147,8 +160,9 @@ func (q *queue[T]) settle(n int, dropped int64, v verdict) {
 	}
 	clear(q.waiting[:n]) // what was delivered must not be kept by the array behind
 	q.waiting = q.waiting[n:]
-	q.settled += uint64(n)
-	q.ledger.settle(int64(n), dropped, v.reason)
+	q.flight = max(q.flight-n, 0)
+	q.settled += uint64(items)
+	q.ledger.settle(int64(items), dropped, reason)
 	close(q.changed)
 	q.changed = make(chan struct{})
 }
@@ -167,12 +181,15 @@ func (q *queue[T]) pause(d, after time.Duration) {
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+	q.pack()
 	for {
 		select {
 		case <-timer.C:
 			return
 		case <-q.ctx.Done():
 			return
+		case <-q.wake:
+			q.pack()
 		case <-q.hurry:
 			if after == 0 || q.isClosed() {
 				return

@@ -56,7 +56,7 @@ func TestAShortInternalErrorLosesNothing(t *testing.T) {
 func TestAnItemThatCannotBeWrittenCostsItselfAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		account := newLedger(signalTraces)
-		q := newQueue(defaultLimits(), account, newReporter(func(error) {}), func(_ context.Context, items []int) error {
+		q := newQueue(defaultLimits(), account, newReporter(func(error) {}), nil, func(_ context.Context, items []int) error {
 			for _, i := range items {
 				if i == 3 {
 					return errors.New("json: unsupported value: NaN")

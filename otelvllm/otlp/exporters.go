@@ -63,13 +63,13 @@ func newSpanExporter(ctx context.Context, transports *transports) (sdktrace.Span
 			if plain(signalTraces) {
 				opts = append(opts, otlptracegrpc.WithInsecure())
 			}
-			return otlptracegrpc.New(ctx, opts...)
+			return newClientExporter(ctx, otlptracegrpc.NewClient(opts...))
 		}
 		opts := []otlptracehttp.Option{otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}), otlptracehttp.WithHTTPClient(client)}
 		if plain(signalTraces) {
 			opts = append(opts, otlptracehttp.WithInsecure())
 		}
-		return otlptracehttp.New(ctx, opts...)
+		return newClientExporter(ctx, otlptracehttp.NewClient(opts...))
 	}
 	e, err := autoexport.NewSpanExporter(ctx)
 	if err != nil {

@@ -239,7 +239,7 @@ func TestFault_E13_PanicsAreSurvived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		account := newLedger(signalTraces)
 		calls := 0
-		q := newQueue(defaultLimits(), account, newReporter(func(error) { panic("handler") }), func(context.Context, []int) error {
+		q := newQueue(defaultLimits(), account, newReporter(func(error) { panic("handler") }), nil, func(context.Context, []int) error {
 			if calls++; calls == 1 {
 				panic(errors.New("exporter"))
 			}

@@ -14,7 +14,7 @@ type logProcessor struct {
 }
 
 func newLogProcessor(e sdklog.Exporter, l limits, account *ledger, r *reporter) *logProcessor {
-	return &logProcessor{queue: newQueue(l, account, r, e.Export), exporter: e}
+	return &logProcessor{queue: newQueue(l, account, r, nil, e.Export), exporter: e}
 }
 
 func (p *logProcessor) Enabled(context.Context, sdklog.EnabledParameters) bool { return true }

@@ -18,7 +18,7 @@ func TestFullQueueStaysWithinItsMemory(t *testing.T) {
 	l := defaultLimits()
 	l.batch = 1 << 30 // nothing leaves
 	l.delay = time.Hour
-	p := &spanProcessor{queue: newQueue(l, account, newReporter(func(error) {}), func(context.Context, []sdktrace.ReadOnlySpan) error { return nil })}
+	p := &spanProcessor{queue: newQueue(l, account, newReporter(func(error) {}), nil, func(context.Context, []sdktrace.ReadOnlySpan) error { return nil })}
 	defer func() { p.queue.cancel(); <-p.queue.done }()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(p))
 	var before, after runtime.MemStats

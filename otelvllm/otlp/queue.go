@@ -9,7 +9,7 @@ import (
 
 // limits are the settings of a queue, all greater than zero.
 type limits struct {
-	bytes   int           // estimated memory of what may wait, in flight included
+	bytes   int           // estimated memory of what may wait, in flight included, packed or not
 	batch   int           // items in one export
 	delay   time.Duration // longest time an item waits for a batch to fill up
 	timeout time.Duration // of one attempt to export
@@ -26,8 +26,10 @@ type queue[T any] struct {
 	ledger   *ledger
 	reporter *reporter
 	export   func(context.Context, []T) error
+	packer   packer[T] // nil where items cannot be packed
+	plain    bool      // packing failed once; the worker's alone
 
-	wake   chan struct{} // a batch is full
+	wake   chan struct{} // another batch is full
 	hurry  chan struct{} // a flush or the shutdown waits: skip the delay, and the back-off once
 	ctx    context.Context
 	cancel context.CancelFunc // ends the worker and its export
@@ -36,6 +38,7 @@ type queue[T any] struct {
 	mu       sync.Mutex
 	waiting  []entry[T]
 	held     int    // bytes of waiting
+	flight   int    // items at the front that are being exported
 	accepted uint64 // items ever taken into waiting
 	settled  uint64 // items ever taken out
 	changed  chan struct{}
@@ -45,15 +48,17 @@ type queue[T any] struct {
 	last     error // of the last attempt, nil when it succeeded
 }
 
+// entry is one item, or a block of packed ones.
 type entry[T any] struct {
 	item  T
 	bytes int
+	block *block
 }
 
-// newQueue starts the one worker of a queue; shutdown ends it.
-func newQueue[T any](l limits, account *ledger, r *reporter, export func(context.Context, []T) error) *queue[T] {
+// newQueue starts the one worker of a queue; shutdown ends it. p is nil where items cannot be packed.
+func newQueue[T any](l limits, account *ledger, r *reporter, p packer[T], export func(context.Context, []T) error) *queue[T] {
 	q := &queue[T]{
-		limits: l, ledger: account, reporter: r, export: export,
+		limits: l, ledger: account, reporter: r, export: export, packer: p,
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), done: make(chan struct{}), changed: make(chan struct{}),
 	}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
@@ -72,11 +77,11 @@ func (q *queue[T]) add(item T, bytes int) {
 	case q.held+bytes > q.bytes:
 		reason = reasonQueueFull
 	default:
-		q.waiting = append(q.waiting, entry[T]{item, bytes})
+		q.waiting = append(q.waiting, entry[T]{item: item, bytes: bytes})
 		q.held += bytes
 		q.accepted++
 	}
-	full := len(q.waiting) >= q.batch
+	full := len(q.waiting)%q.batch == 0
 	q.mu.Unlock()
 	if reason == "" {
 		if full {
@@ -154,7 +159,7 @@ func (q *queue[T]) shutdown(ctx context.Context) error {
 	q.cancel()
 	q.mu.Lock()
 	q.over = true
-	left := int64(len(q.waiting))
+	left := int64(q.accepted - q.settled)
 	q.waiting, q.held = nil, 0
 	q.settled = q.accepted
 	close(q.changed)

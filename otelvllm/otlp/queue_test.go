@@ -86,7 +86,11 @@ func TestMadeIsDeliveredPlusDropped(t *testing.T) {
 			s := &sink{rng: rand.New(rand.NewPCG(seed, 8)), max: 1 + rng.IntN(100)}
 			account := newLedger(signalTraces)
 			l := limits{bytes: 200 + rng.IntN(5000), batch: 1 + rng.IntN(60), delay: time.Second, timeout: 3 * time.Second}
-			q := newQueue(l, account, newReporter(func(error) {}), s.export)
+			var p packer[int]
+			if seed%2 == 1 {
+				p = numberPacker{}
+			}
+			q := newQueue(l, account, newReporter(func(error) {}), p, s.export)
 			made := rng.IntN(2000)
 			for i := range made {
 				q.add(i, 1+rng.IntN(10))
@@ -131,7 +135,7 @@ func TestBatchesLeaveWhenFullOrDue(t *testing.T) {
 		begin := time.Now()
 		var exports []export
 		l := limits{bytes: 1 << 20, batch: 10, delay: 5 * time.Second, timeout: time.Second}
-		q := newQueue(l, newLedger(signalTraces), newReporter(func(error) {}), func(_ context.Context, items []int) error {
+		q := newQueue(l, newLedger(signalTraces), newReporter(func(error) {}), nil, func(_ context.Context, items []int) error {
 			exports = append(exports, export{time.Since(begin), len(items)})
 			return nil
 		})
@@ -158,7 +162,7 @@ func TestBatchesLeaveWhenFullOrDue(t *testing.T) {
 func TestFlushTriesAtOnceAndObeysItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var attempts atomic.Int64
-		q := newQueue(defaultLimits(), newLedger(signalTraces), newReporter(func(error) {}), func(context.Context, []int) error {
+		q := newQueue(defaultLimits(), newLedger(signalTraces), newReporter(func(error) {}), nil, func(context.Context, []int) error {
 			attempts.Add(1)
 			return errRefused
 		})
@@ -186,7 +190,7 @@ func TestBatchesAreBoundedByBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sizes []int
 		l := defaultLimits()
-		q := newQueue(l, newLedger(signalTraces), newReporter(func(error) {}), func(_ context.Context, items []int) error {
+		q := newQueue(l, newLedger(signalTraces), newReporter(func(error) {}), nil, func(_ context.Context, items []int) error {
 			sizes = append(sizes, len(items))
 			return nil
 		})

@@ -109,7 +109,7 @@ func TestCleanSpanIsTheSpanItself(t *testing.T) {
 	var p spanProcessor
 	l := defaultLimits()
 	l.batch = 2000 // fewer than wake the worker
-	p.queue = newQueue[sdktrace.ReadOnlySpan](l, newLedger(signalTraces), newReporter(func(error) {}), nil)
+	p.queue = newQueue[sdktrace.ReadOnlySpan](l, newLedger(signalTraces), newReporter(func(error) {}), nil, nil)
 	defer func() { p.queue.cancel(); <-p.queue.done }()
 	p.queue.waiting = make([]entry[sdktrace.ReadOnlySpan], 0, 2000)
 	if got := testing.AllocsPerRun(500, func() { p.OnEnd(s) }); got > 0 {
@@ -159,7 +159,7 @@ func TestCleanRecord(t *testing.T) {
 func BenchmarkOnEnd(b *testing.B) {
 	s := stub(typical()...)
 	q := newQueue(limits{bytes: 1 << 30, batch: 512, delay: time.Second, timeout: time.Second}, newLedger(signalTraces),
-		newReporter(func(error) {}), tracetest.NewNoopExporter().ExportSpans)
+		newReporter(func(error) {}), nil, tracetest.NewNoopExporter().ExportSpans)
 	p := &spanProcessor{queue: q}
 	defer q.cancel()
 	b.ReportAllocs()

@@ -16,7 +16,8 @@ type spanProcessor struct {
 }
 
 func newSpanProcessor(e sdktrace.SpanExporter, l limits, account *ledger, r *reporter) *spanProcessor {
-	return &spanProcessor{queue: newQueue(l, account, r, e.ExportSpans), exporter: e}
+	p, _ := e.(packer[sdktrace.ReadOnlySpan])
+	return &spanProcessor{queue: newQueue(l, account, r, p, e.ExportSpans), exporter: e}
 }
 
 func (p *spanProcessor) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
