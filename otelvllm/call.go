@@ -10,7 +10,9 @@ import (
 // hook of [WithOnDone] and the history of the registry are all made from it, so they cannot
 // disagree. It is a plain value: a hook may keep it.
 type Call struct {
-	// Operation is the GenAI operation: "chat", "text_completion" or "embeddings".
+	// Operation is the GenAI operation: "chat", "text_completion" or "embeddings", and for what the
+	// conventions have no word, vLLM's own: "rerank", "score", "classify", "pooling", "tokenize" and
+	// the like.
 	Operation string
 	// Model is the model that was asked for; empty if the request did not name one.
 	Model string

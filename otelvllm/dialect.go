@@ -126,7 +126,8 @@ func openLIT(c *Call, r wire.Request) []attribute.KeyValue {
 	return kvs
 }
 
-// total is input plus output; an embedding has no output.
+// total is input plus output; only what generates has an output.
 func total(c *Call) Tokens {
-	return Tokens{N: c.Usage.Input.N + c.Usage.Output.N, Known: c.Usage.Input.Known && (c.Usage.Output.Known || c.Operation == "embeddings")}
+	generates := c.Operation == "chat" || c.Operation == "text_completion"
+	return Tokens{N: c.Usage.Input.N + c.Usage.Output.N, Known: c.Usage.Input.Known && (c.Usage.Output.Known || !generates)}
 }

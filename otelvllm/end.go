@@ -42,7 +42,7 @@ func (l *live) end(caller context.Context, finish func(*evidence)) {
 	call := l.call
 	l.mu.Unlock()
 
-	l.core.inst.active.Add(l.ctx, -1, l.core.labels.operation(call.Operation)...)
+	l.core.inst.active.Add(l.ctx, -1, l.core.labels.operation(l.opened)...)
 	l.core.inst.record(l.ctx, &call, l.side, l.core.labels)
 	l.core.inst.recordSLO(l.ctx, &call, verdicts, l.core.labels)
 	if call.Usage.Output.Known {

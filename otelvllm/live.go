@@ -49,6 +49,7 @@ type live struct {
 	mu        sync.Mutex
 	ended     bool
 	call      Call
+	opened    string // the operation under which the call was counted as active
 	side      side
 	endpoint  *wire.Endpoint
 	request   *wire.RequestReader
@@ -129,6 +130,7 @@ func (c *core) begin(ctx context.Context, o opening) (context.Context, *live) {
 	ctx = context.WithValue(ctx, liveKey{}, l)
 	sc := l.span.SpanContext()
 	l.call.TraceID, l.call.SpanID = sc.TraceID(), sc.SpanID()
+	l.opened = o.operation
 	c.inst.active.Add(l.ctx, 1, c.labels.operation(o.operation)...)
 	l.register()
 	switch {
@@ -206,7 +208,11 @@ func (l *live) describe(r wire.Request) {
 		return
 	}
 	l.described, l.asked = true, r
-	if model := clean(r.Model, maxText); model != "" && model != l.call.Model {
+	if r.Operation != "" { // the path did not tell it
+		l.call.Operation = r.Operation
+		l.span.SetAttributes(keyOperation.String(r.Operation))
+	}
+	if model := clean(r.Model, maxText); model != "" {
 		l.call.Model = model
 		l.span.SetName(l.call.Operation + " " + model)
 		l.span.SetAttributes(keyRequestModel.String(model))
