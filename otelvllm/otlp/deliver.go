@@ -47,11 +47,15 @@ func (q *queue[T]) drain(n int) {
 	}
 }
 
-// front copies the next batch, nothing when fewer than n items wait.
+// front copies the next batch, nothing when fewer than n items wait. While a flush waits one item is enough:
+// its signal may have been spent on cutting a back-off short.
 func (q *queue[T]) front(n int) []T {
 	q.unpackFront()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.awaited > 0 {
+		n = 1
+	}
 	if q.accepted-q.settled < uint64(n) {
 		return nil
 	}

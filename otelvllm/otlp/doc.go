@@ -10,14 +10,18 @@
 //
 // # Delivery
 //
-// Unlike in the SDK's batch processors, spans and log records wait in a queue bounded by memory for as long
-// as the collector does not take them, spans for OTLP compressed: an outage loses nothing until the queue is full, which
-// takes most services longer than half an hour. Then every lost item is counted, in [Telemetry.Lost] and in the metric vllm.telemetry.dropped, by error.type. What was made is
-// what was delivered plus what was dropped, exactly. Text that is not UTF-8 is repaired and strings are cut at
-// 4 KiB, so that one bad byte does not cost a batch. A batch that is too large is split. One that may itself be the reason why it is not taken, as after an
-// HTTP status 500, is tried for half a minute and then dropped, so that it does not keep back all others. A metric export
-// that fails is no loss as long as another one follows, because the points are cumulative; it is one at Shutdown,
-// and where OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE asks for deltas.
+// Unlike in the SDK's batch processors, spans and log records wait in a queue bounded by memory for as long as the
+// collector does not take them, spans for OTLP compressed: an outage loses nothing until the queue is full, which takes half
+// an hour at 50 requests a second. Then every lost item is counted, in [Telemetry.Lost] and in the metric
+// vllm.telemetry.dropped, by error.type. What was made is what was delivered plus what was dropped, exactly.
+//
+// Text that is not UTF-8 is repaired and strings are cut at 4 KiB, so that one bad byte does not cost a batch. A batch that
+// is too large is split. One that may itself be the reason why it is not taken, as after an HTTP status 500, is tried for
+// half a minute and then dropped, so that it does not keep back all others. ForceFlush of the tracer provider sends at
+// once what waits.
+//
+// A metric export that fails is no loss as long as another one follows, because the points are cumulative; it is one at
+// Shutdown, and where OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE asks for deltas.
 //
 // # Variables
 //

@@ -155,3 +155,23 @@ func TestFault_E06_ReportsAreShort(t *testing.T) {
 		}
 	})
 }
+
+// A flush during a back-off sends everything, the last batch that is not full included.
+func TestFlushDuringABackoffSendsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTracing(t, defaultLimits())
+		tr.collector.always(reply{err: errRefused})
+		tr.end(t, 700) // the full batch wakes the worker
+		synctest.Wait()
+		tr.collector.set(nil)
+		begin := time.Now()
+		if err := tr.processor.ForceFlush(t.Context()); err != nil {
+			t.Errorf("ForceFlush: got %v, want nil", err)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("took %v, want no time", took)
+		}
+		_ = shutdownIn(t, tr, time.Second)
+		tr.balance(t, 700)
+	})
+}

@@ -81,7 +81,37 @@ func checkEnvironment() error {
 			return badValue("OTEL_TRACES_SAMPLER_ARG", v, "a number from 0 to 1")
 		}
 	}
+	if err := checkHeaders(); err != nil {
+		return err
+	}
 	return checkEndpoints()
+}
+
+// checkHeaders finds headers that the exporters would leave out, some of them with all the others. It does not put the
+// value into its error: it is most often a key.
+func checkHeaders() error {
+	for _, signal := range []string{"", "TRACES_", "METRICS_", "LOGS_"} {
+		variable := "OTEL_EXPORTER_OTLP_" + signal + "HEADERS"
+		v := env(variable)
+		if v == "" {
+			continue
+		}
+		for pair := range strings.SplitSeq(v, ",") {
+			name, value, found := strings.Cut(pair, "=")
+			_, err := url.PathUnescape(value)
+			if !found || err != nil || !isHeaderName(strings.TrimSpace(name)) {
+				return fmt.Errorf("%s is not allowed: use name=value pairs with commas between, percent-encoded", variable)
+			}
+		}
+	}
+	return nil
+}
+
+// isHeaderName tells whether s is a token of HTTP.
+func isHeaderName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
 }
 
 func checkEndpoints() error {

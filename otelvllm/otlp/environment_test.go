@@ -3,6 +3,7 @@ package otlp
 import (
 	"io"
 	stdlog "log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -24,6 +25,10 @@ func TestFault_E18_BadVariablesAreNamed(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_TIMEOUT":            {"10s", "a whole number above 0"},
 		"OTEL_EXPORTER_OTLP_CERTIFICATE":        {"/nowhere/ca.pem", "no such file"},
 		"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": {"/nowhere/c.pem", "needs OTEL_EXPORTER_OTLP_CLIENT_KEY"},
+		"OTEL_EXPORTER_OTLP_HEADERS":            {"secret-key", "use name=value"},
+		"OTEL_EXPORTER_OTLP_TRACES_HEADERS":     {"a=b,api key=secret", "use name=value"},
+		"OTEL_EXPORTER_OTLP_METRICS_HEADERS":    {"api-key=secret,", "use name=value"},
+		"OTEL_EXPORTER_OTLP_LOGS_HEADERS":       {"api-key=secret%zz", "use name=value"},
 		"OTEL_BSP_SCHEDULE_DELAY":               {"0", "a whole number above 0"},
 		"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE":       {"many", "a whole number above 0"},
 		"OTEL_PROPAGATORS":                      {"w3c", "tracecontext, baggage"},
@@ -48,10 +53,36 @@ func TestFault_E18_BadVariablesAreNamed(t *testing.T) {
 	}
 }
 
-func TestEndpointErrorsDoNotShowKeys(t *testing.T) {
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector?api-key=secret")
-	if _, err := Setup(t.Context(), WithoutGlobals()); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("got %v, want an error without the key", err)
+func TestErrorsDoNotShowKeys(t *testing.T) {
+	for variable, value := range map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "collector?api-key=secret", "OTEL_EXPORTER_OTLP_HEADERS": "api key=secret",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			t.Setenv(variable, value)
+			if _, err := Setup(t.Context(), WithoutGlobals()); err == nil || strings.Contains(err.Error(), "secret") {
+				t.Errorf("got %v, want an error without the key", err)
+			}
+		})
+	}
+}
+
+func TestGoodHeadersAreSent(t *testing.T) {
+	c := serve(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b, x-team = ml")
+	got := make(chan http.Header, 10)
+	c.set(func(req *http.Request, _ int) reply {
+		got <- req.Header
+		return reply{}
+	})
+	tel := setup(t)
+	use(t, tel)
+	if err := tel.ForceFlush(t.Context()); err != nil {
+		t.Errorf("ForceFlush: got %v, want nil", err)
+	}
+	for range 3 {
+		if h := <-got; h.Get("api-key") != "a b" || h.Get("x-team") != "ml" {
+			t.Errorf("got headers %v, want api-key and x-team", h)
+		}
 	}
 }
 

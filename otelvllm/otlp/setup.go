@@ -48,7 +48,8 @@ type Telemetry struct {
 }
 
 // Setup makes the providers that the OTEL_* variables ask for and, unless [WithoutGlobals] is given,
-// makes them those of the process. It waits for no collector, so one that is down does not make it fail. The
+// makes them those of the process. With OTEL_CONFIG_FILE they are those that the file describes, and only [WithSpanProcessor],
+// [WithMetricReader], [WithErrorHandler] and [WithoutGlobals] have a meaning. It waits for no collector, so one that is down does not make it fail. The
 // error names the variable that has a value which is not allowed, and what is allowed. The caller must
 // call [Telemetry.Shutdown].
 func Setup(ctx context.Context, opts ...Option) (*Telemetry, error) {

@@ -31,7 +31,8 @@ func (t *Telemetry) Propagator() propagation.TextMapPropagator { return t.propag
 // OpenMetrics. It reads from a registry of its own, whatever OTEL_METRICS_EXPORTER says.
 func (t *Telemetry) Handler() http.Handler { return t.handler }
 
-// Lost returns what was lost so far. It never waits.
+// Lost returns what was lost so far. It never waits. With OTEL_CONFIG_FILE it stays zero, because the SDK's own processors do
+// not tell what they lose.
 func (t *Telemetry) Lost() Lost { return t.accounts.lost() }
 
 // defaultWait bounds ForceFlush and Shutdown where the context has no deadline.
