@@ -78,14 +78,25 @@ func (t *tour) hang(ctx context.Context, number int) error {
 	return t.show(ctx, id)
 }
 
-// waitForFinding returns the first finding of the watchdog.
+// namingTime is how long a busy machine may take to read the engine often enough to name the cause.
+const namingTime = 3 * time.Second
+
+// waitForFinding returns the first finding of the watchdog that names a cause, or after a while the
+// first one.
 func (t *tour) waitForFinding(ctx context.Context, done <-chan error) (watchdog.Finding, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	limit := time.After(5 * stallAfter)
+	var first time.Time
 	for {
 		if f := t.gateway.Watchdog.Findings(); len(f) > 0 {
-			return f[0], nil
+			if first.IsZero() {
+				first = time.Now()
+			}
+			named := f[0].Code != watchdog.NoProgress && f[0].Code != watchdog.RequestStarved
+			if named || time.Since(first) > namingTime {
+				return f[0], nil
+			}
 		}
 		select {
 		case err := <-done:
