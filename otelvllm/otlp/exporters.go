@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	prometheusbridge "go.opentelemetry.io/contrib/bridges/prometheus"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploggrpc"
@@ -114,7 +115,7 @@ func newLogExporter(ctx context.Context, transports *transports) (sdklog.Exporte
 
 // newMetricReader makes the reader that OTEL_METRICS_EXPORTER asks for, nil for none. The exporter is not
 // nil where the reader is one of OTLP.
-func newMetricReader(ctx context.Context, transports *transports, account *ledger, r *reporter) (sdkmetric.Reader, *metricExporter, error) {
+func newMetricReader(ctx context.Context, transports *transports, account *ledger, r *reporter, gatherers ...prometheus.Gatherer) (sdkmetric.Reader, *metricExporter, error) {
 	const variable = "OTEL_METRICS_EXPORTER"
 	if isOTLP(variable) {
 		e, err := newMetricExporter(ctx, transports)
@@ -125,6 +126,9 @@ func newMetricReader(ctx context.Context, transports *transports, account *ledge
 		var opts []sdkmetric.PeriodicReaderOption
 		if strings.Contains(env("OTEL_METRICS_PRODUCERS"), "prometheus") {
 			opts = append(opts, sdkmetric.WithProducer(prometheusbridge.NewMetricProducer()))
+		}
+		for _, g := range gatherers {
+			opts = append(opts, sdkmetric.WithProducer(prometheusbridge.NewMetricProducer(prometheusbridge.WithGatherer(g))))
 		}
 		return sdkmetric.NewPeriodicReader(exporter, opts...), exporter, nil
 	}

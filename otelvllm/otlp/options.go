@@ -4,6 +4,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // DefaultQueueBytes bounds each of the two queues, spans and log records, by the estimated memory of what
@@ -20,6 +22,7 @@ type config struct {
 	attributes     []attribute.KeyValue
 	processors     []sdktrace.SpanProcessor
 	readers        []sdkmetric.Reader
+	gatherers      []prometheus.Gatherer
 	withoutGlobals bool
 	handle         func(error)
 	ownHandler     bool // handle is the caller's
@@ -58,6 +61,16 @@ func WithMetricReader(r sdkmetric.Reader) Option {
 	return func(c *config) {
 		if r != nil {
 			c.readers = append(c.readers, r)
+		}
+	}
+}
+
+// WithGatherer adds what g gathers to the metrics that leave by OTLP, such as the whole /metrics of an
+// engine that an engine.Bridge reads. It is called at each export and must not wait. Nil adds nothing.
+func WithGatherer(g prometheus.Gatherer) Option {
+	return func(c *config) {
+		if g != nil {
+			c.gatherers = append(c.gatherers, g)
 		}
 	}
 }

@@ -22,22 +22,25 @@ const (
 	blockCost = 128 // bytes of a block beside its data
 )
 
-// pack packs the batches that wait behind the one in flight, when the queue begins to fill up. It takes the
-// worker's time, not that of those who add.
+// pack packs one of the batches that wait behind the one in flight, when the queue begins to fill up, and wakes the
+// worker for the next. It takes the worker's time, not that of those who add, and not so long that an answer of the
+// collector has to wait.
 func (q *queue[T]) pack() {
-	for q.packer != nil && !q.plain {
-		items, start, bytes := q.packable()
-		if items == nil {
-			return
-		}
-		data, err := q.packer.pack(items)
-		if err != nil { // what cannot be packed stays as it is
-			q.plain = true
-			q.reporter.report(q.ledger.signal, "pack", fmt.Errorf("%s: %w", q.ledger.signal, err))
-			return
-		}
-		q.replace(start, len(items), entry[T]{bytes: len(data) + blockCost, block: &block{data, len(items), bytes}})
+	if q.packer == nil || q.plain {
+		return
 	}
+	items, start, bytes := q.packable()
+	if items == nil {
+		return
+	}
+	data, err := q.packer.pack(items)
+	if err != nil { // what cannot be packed stays as it is
+		q.plain = true
+		q.reporter.report(q.ledger.signal, "pack", fmt.Errorf("%s: %w", q.ledger.signal, err))
+		return
+	}
+	q.replace(start, len(items), entry[T]{bytes: len(data) + blockCost, block: &block{data, len(items), bytes}})
+	signal(q.wake)
 }
 
 // packable copies the first batch that can be packed, and tells where it is and what it takes in memory.

@@ -164,7 +164,7 @@ func (t *Telemetry) buildMetrics(ctx context.Context, c config, registry *promet
 	}
 	opts = append(opts, sdkmetric.WithReader(scrape), sdkmetric.WithView(views()...))
 	var reader sdkmetric.Reader
-	if reader, t.metrics, err = newMetricReader(ctx, &t.transports, t.accounts.metrics, r); err != nil {
+	if reader, t.metrics, err = newMetricReader(ctx, &t.transports, t.accounts.metrics, r, c.gatherers...); err != nil {
 		return err
 	}
 	if reader != nil {
