@@ -145,43 +145,51 @@ func (c *Client) Scrape(ctx context.Context) (*Snapshot, error) {
 	return s, nil
 }
 
-func (c *Client) scrape(ctx context.Context) (*Snapshot, error) {
+func (c *Client) scrape(ctx context.Context) (s *Snapshot, err error) {
+	samples := c.MaxSamples
+	if samples <= 0 {
+		samples = DefaultMaxSamples
+	}
+	err = c.readMetrics(ctx, func(text io.Reader) error {
+		s, err = parse(text, samples)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Taken = time.Now()
+	return s, nil
+}
+
+// readMetrics asks for /metrics as text and gives its body, bounded, to use.
+func (c *Client) readMetrics(ctx context.Context, use func(io.Reader) error) error {
 	// Text only: a negotiated protobuf body would be another parser. The trailing slash that some
 	// servers redirect to leads to another format in vLLM, so there is none.
 	resp, err := c.get(ctx, "/metrics", "text/plain;version=0.0.4, text/plain;q=0.5")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, statusFailure(resp)
+		return statusFailure(resp)
 	}
 	switch media := mediaType(resp); media {
 	case "text/html":
-		return nil, fail("html", "the answer is a page, so it is not an engine's")
+		return fail("html", "the answer is a page, so it is not an engine's")
 	case "application/json", "application/vnd.google.protobuf":
-		return nil, fail("malformed", "the answer is %s, want text", media)
+		return fail("malformed", "the answer is %s, want text", media)
 	}
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil, fail("encoding", "the answer is compressed although that was not asked for")
+		return fail("encoding", "the answer is compressed although that was not asked for")
 	}
 	limit := c.MaxBytes
 	if limit <= 0 {
 		limit = DefaultMaxBytes
 	}
 	if resp.ContentLength > limit {
-		return nil, fail("too_large", "the answer has %d bytes, more than %d", resp.ContentLength, limit)
+		return fail("too_large", "the answer has %d bytes, more than %d", resp.ContentLength, limit)
 	}
-	samples := c.MaxSamples
-	if samples <= 0 {
-		samples = DefaultMaxSamples
-	}
-	s, err := parse(&cappedReader{r: resp.Body, left: limit, limit: limit}, samples)
-	if err != nil {
-		return nil, err
-	}
-	s.Taken = time.Now()
-	return s, nil
+	return use(&cappedReader{r: resp.Body, left: limit, limit: limit})
 }
 
 // getJSON asks a question whose answer is a JSON object.
@@ -235,22 +243,6 @@ func (c *Client) get(ctx context.Context, path, accept string) (*http.Response, 
 	}
 	client.CheckRedirect = sameHost(client.CheckRedirect)
 	return client.Do(req)
-}
-
-// sameHost refuses redirects to another host, where a key or a question has no business.
-func sameHost(then func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
-	return func(req *http.Request, via []*http.Request) error {
-		if first := via[0].URL; req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
-			return fail("redirect", "the answer is a redirect to another host, which is not followed")
-		}
-		if len(via) > 3 {
-			return fail("redirect", "too many redirects")
-		}
-		if then != nil {
-			return then(req, via)
-		}
-		return nil
-	}
 }
 
 func statusFailure(resp *http.Response) error {

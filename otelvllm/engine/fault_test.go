@@ -70,8 +70,10 @@ func TestFault_G01_SlowOrSilentEngine(t *testing.T) {
 					t.Errorf("after the limit: got %s, %q, want down, timeout", s.State, s.Err)
 				}
 				after(10 * c.interval)
-				if got := e.seen().most; got > 1 {
-					t.Errorf("got %d questions at the same time, want 1", got)
+				// A poll asks twice, and the server may notice that the first question was given up
+				// only when the second has come; a second poll would make three.
+				if got := e.seen().most; got > 2 {
+					t.Errorf("got %d questions at the same time, want those of one poll", got)
 				}
 			})
 		})
