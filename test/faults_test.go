@@ -285,6 +285,7 @@ var faults = []fault{
 	{"slow reader", nil, nil, slowReader, nothing, watchdog.SlowClient, false},
 	{"API process killed", nil, nil, func(b *bench) { b.hang(1, 1900); b.decoding(); b.kitDo("fault", "kill", "api") }, nil, watchdog.EngineDead, true},
 	{"engine killed", []string{}, []string{"X=1"}, func(b *bench) { b.hang(1, 1900); b.decoding(); b.kitDo("fault", "kill") }, nil, watchdog.EngineDead, true},
+	{"worker killed", []string{}, []string{"X=2"}, func(b *bench) { b.hang(1, 1900); b.decoding(); b.kitDo("fault", "kill", "worker") }, nil, watchdog.EngineDead, true},
 	{"keep-alive comments over a wedged engine", keepAlive, nil, func(b *bench) { b.hang(1, 1900); b.decoding(); b.kitDo("fault", "wedge") }, nil, watchdog.EngineWedged, false},
 	{"KV cache full, preemption", fullCache, nil, func(b *bench) { b.hang(8, 1400) }, nil, watchdog.PreemptionThrash, false},
 	{"one of two ranks wedged", twoRanks, nil, func(b *bench) {
