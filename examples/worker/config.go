@@ -22,6 +22,7 @@ type config struct {
 	history              int
 	timeout, waitReady   time.Duration
 	stallAfter, drain    time.Duration
+	syncWait             time.Duration // how long /runsync waits for the end of the job
 }
 
 // setting is one flag with its environment variable.
@@ -48,7 +49,7 @@ func (c *config) settings() []setting {
 // parseConfig reads the defaults, the environment and the flags. Every error names what was wrong
 // and what would do.
 func parseConfig(args []string, getenv func(string) string) (*config, error) {
-	c := &config{apiKey: getenv("VLLM_API_KEY")}
+	c := &config{apiKey: getenv("VLLM_API_KEY"), syncWait: 90 * time.Second}
 	if c.apiKey == "" {
 		c.apiKey = "none" // the OpenAI client wants one
 	}
@@ -82,7 +83,7 @@ func parseConfig(args []string, getenv func(string) string) (*config, error) {
 	return c, nil
 }
 
-// usage writes the list of settings.
+// writeUsage writes the list of settings.
 func writeUsage(w io.Writer) {
 	fmt.Fprintln(w, "worker runs jobs on a vLLM engine and answers in the form of RunPod's serverless API.\n\nUsage: worker [-engine URL] [flags]")
 	for _, s := range new(config).settings() {

@@ -44,7 +44,7 @@ func newService(c *config, p propagation.TextMapPropagator, logger *slog.Logger,
 	}, opts...)
 	w := newWorker(c, p, logger, opts...)
 	s.queue = newQueue(otelvllm.NewContext(context.Background(), opts...), c, w.work)
-	a := &api{queue: s.queue, health: s.health, propagator: p, logger: logger, concurrency: env, syncWait: 90 * time.Second}
+	a := &api{queue: s.queue, health: s.health, propagator: p, logger: logger, concurrency: env, syncWait: c.syncWait}
 	s.handler = otelvllm.Middleware(opts...)(a.handler())
 	return s
 }
