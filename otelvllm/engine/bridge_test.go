@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,9 +35,9 @@ func TestBridgeGathersAllThatTheEngineSays(t *testing.T) {
 
 func TestBridgeForgetsWhatIsOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		answers := true
+		var gone atomic.Bool
 		fake := roundTripper(func(*http.Request) (*http.Response, error) {
-			if !answers {
+			if gone.Load() {
 				return nil, context.DeadlineExceeded
 			}
 			rec := httptest.NewRecorder()
@@ -53,7 +54,7 @@ func TestBridgeForgetsWhatIsOld(t *testing.T) {
 		if gathered() != 1 {
 			t.Errorf("got %d families, want 1", gathered())
 		}
-		answers = false
+		gone.Store(true)
 		time.Sleep(40 * time.Second)
 		synctest.Wait()
 		if gathered() != 0 {
