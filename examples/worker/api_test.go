@@ -122,12 +122,10 @@ func TestACallerOfRunSyncWhoLeavesCancelsTheJob(t *testing.T) {
 
 func TestRunSyncAnswersWithTheIDWhenTheJobTakesLong(t *testing.T) {
 	w := newWorld(t, func(c *config) { c.syncWait = 1 })
-	w.sim.Fault(sim.HangDecode)
-	got := w.call("POST", "/runsync", prompt)
+	got := w.call("POST", "/runsync", `{"input":{"prompt":"x","sampling_params":{"max_tokens":50,"ignore_eos":true}}}`)
 	if got.Status != inProgress || got.ID == "" {
 		t.Fatalf("got %+v, want IN_PROGRESS and an id", got)
 	}
-	w.sim.Clear()
 	if _, end := w.wait(got.ID); end.Status != completed {
 		t.Errorf("got %+v, want COMPLETED later", end)
 	}

@@ -216,8 +216,11 @@ func (w *world) call(method, path, body string, headers ...string) (a answer) {
 // wait follows /stream to the end of a job and returns its parts together, and its last state.
 func (w *world) wait(id string) (text string, end answer) {
 	w.t.Helper()
-	for {
+	for begun := time.Now(); ; {
 		a := w.call("GET", "/stream/"+id, "")
+		if time.Since(begun) > patience {
+			w.t.Fatalf("job %s has not ended after %s: %+v", id, patience, a)
+		}
 		for _, part := range a.Stream {
 			text += part.Output.Text
 		}
