@@ -134,14 +134,14 @@ func (s *serverCall) ResponseFlush(err error) {
 // with it the reading of the engine's answer.
 func (s *serverCall) WriteStarted() {
 	if s.live != nil && s.live.item != nil {
-		s.live.item.WriteStarted(time.Now())
+		s.live.item.WriteStarted(s.live.at(s.live.now())) // one clock to read, not two as in time.Now
 	}
 }
 
 // WriteEnded implements [httpwrap.WriteObserver].
 func (s *serverCall) WriteEnded() {
 	if s.live != nil && s.live.item != nil {
-		s.live.item.WriteEnded(time.Now())
+		s.live.item.WriteEnded(s.live.at(s.live.now()))
 	}
 }
 
