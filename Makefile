@@ -65,7 +65,7 @@ jaeger:
 test-live: ## Run the tests against a running vLLM: make test-live OTELVLLM_LIVE_ENGINE=http://127.0.0.1:8000
 	@test -n "$(OTELVLLM_LIVE_ENGINE)" || { \
 		echo 'set OTELVLLM_LIVE_ENGINE to the base URL of a running vLLM, such as http://127.0.0.1:8000'; exit 2; }
-	OTELVLLM_LIVE_ENGINE='$(OTELVLLM_LIVE_ENGINE)' $(GO) test -tags live -count=1 -v -run Live ./test/...
+	OTELVLLM_LIVE_ENGINE='$(OTELVLLM_LIVE_ENGINE)' $(GO) test -tags live -count=1 -v -run Live ./test
 
 .PHONY: golden
 golden: ## Rewrite test/testdata/telemetry.golden from what the library emits.

@@ -73,8 +73,12 @@ func openInference(c *Call, r wire.Request) []attribute.KeyValue {
 		key attribute.Key
 		n   Tokens
 	}{
-		{keyOIPrompt, c.Usage.Input}, {keyOICompletion, c.Usage.Output}, {keyOICacheRead, c.Usage.Cached},
-		{keyOICacheWrite, c.Usage.CacheWrite}, {keyOIReasoning, c.Usage.Reasoning}, {keyOITotal, total(c)},
+		{keyOIPrompt, c.Usage.Input},
+		{keyOICompletion, c.Usage.Output},
+		{keyOICacheRead, c.Usage.Cached},
+		{keyOICacheWrite, c.Usage.CacheWrite},
+		{keyOIReasoning, c.Usage.Reasoning},
+		{keyOITotal, total(c)},
 	} {
 		if t.n.Known {
 			kvs = append(kvs, t.key.Int64(t.n.N))

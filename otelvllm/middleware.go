@@ -37,7 +37,7 @@ func Middleware(opts ...Option) func(http.Handler) http.Handler {
 }
 
 func (c *core) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
-	if !c.keep(r) || nested(r, c) {
+	if !c.keep(r) || nested(r) {
 		next.ServeHTTP(w, r)
 		return
 	}
@@ -71,7 +71,7 @@ func (c *core) serve(next http.Handler, w http.ResponseWriter, r *http.Request) 
 
 // nested tells whether an outer Middleware has opened a call for this very request: the inner one
 // must not count it twice.
-func nested(r *http.Request, c *core) bool {
+func nested(r *http.Request) bool {
 	l := liveFrom(r.Context())
 	return l != nil && l.side.server && l.call.Route == clean(r.URL.Path, maxText)
 }

@@ -95,8 +95,11 @@ func usageAttributes(kvs []attribute.KeyValue, c *Call, streamed bool) []attribu
 		key attribute.Key
 		n   Tokens
 	}{
-		{keyInputTokens, c.Usage.Input}, {keyOutputTokens, c.Usage.Output}, {keyCacheReadTokens, c.Usage.Cached},
-		{keyCacheWriteTokens, c.Usage.CacheWrite}, {keyReasoningTokens, c.Usage.Reasoning},
+		{keyInputTokens, c.Usage.Input},
+		{keyOutputTokens, c.Usage.Output},
+		{keyCacheReadTokens, c.Usage.Cached},
+		{keyCacheWriteTokens, c.Usage.CacheWrite},
+		{keyReasoningTokens, c.Usage.Reasoning},
 	} {
 		if t.n.Known {
 			kvs = append(kvs, t.key.Int64(t.n.N))

@@ -30,7 +30,7 @@ func chat(ctx context.Context, client openai.Client, model string, out io.Writer
 		Model: model, MaxTokens: openai.Int(40),
 		Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Why is the sky blue?")},
 	})
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	for stream.Next() {
 		for _, choice := range stream.Current().Choices {
 			fmt.Fprint(out, choice.Delta.Content)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -133,7 +134,7 @@ func (c *config) setEngine(s string) error {
 		return errors.New("the URL has a query or a fragment; give the base URL alone")
 	}
 	if p := u.Port(); p != "" {
-		if _, err := net.LookupPort("tcp", p); err != nil {
+		if !isPort(p) {
 			return fmt.Errorf("port %s is not between 1 and 65535", p)
 		}
 	}
@@ -161,10 +162,7 @@ func address(p *string, mayBeOff bool) func(string) error {
 			return nil
 		}
 		_, port, err := net.SplitHostPort(s)
-		if err == nil {
-			_, err = net.LookupPort("tcp", port)
-		}
-		if err != nil {
+		if err != nil || !isPort(port) {
 			return errors.New("not an address; give host:port, such as 127.0.0.1:8080")
 		}
 		*p = s
@@ -210,4 +208,10 @@ func oneOf(p *string, values ...string) func(string) error {
 		}
 		return fmt.Errorf("not one of %s", strings.Join(values, ", "))
 	}
+}
+
+// isPort tells whether s is the number of a port; 0 lets the system choose.
+func isPort(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= 0 && n <= 65535
 }

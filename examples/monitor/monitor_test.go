@@ -85,7 +85,8 @@ func TestOnceSaysInTextJSONAndStatusHowTheEngineIs(t *testing.T) {
 		{"one that loads and refuses", sim.Config{LoadTime: time.Hour}, func(*scene) {}, exitDown, watchdog.EngineUnreachable, engine.Down, time.Second},
 		{"one that has died", long, func(s *scene) { s.engine.Fault(sim.Dead); time.Sleep(time.Second) }, exitDown, watchdog.EngineUnreachable, engine.Down, time.Second},
 		{
-			"one that has died and left its metrics", sim.Config{KeepAliveOnEngineDeath: true},
+			"one that has died and left its metrics",
+			sim.Config{KeepAliveOnEngineDeath: true},
 			func(s *scene) { s.engine.Fault(sim.Dead); time.Sleep(time.Second) }, exitDown, watchdog.EngineDead, engine.Down, time.Second,
 		},
 		{"one that sleeps", long, func(s *scene) { s.engine.Fault(sim.Sleep) }, exitDown, watchdog.EngineAsleep, engine.Asleep, time.Second},

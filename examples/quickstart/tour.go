@@ -74,7 +74,7 @@ func (t *tour) hang(ctx context.Context, number int) error {
 	fmt.Fprintf(t.out, "     span     %s\n\n", t.spans.stallLine(id))
 	fmt.Fprintln(t.out, "   Now the caller gives up:")
 	leave()
-	<-done // its error is that we left
+	<-done //nolint:errcheck // the error is that we left
 	return t.show(ctx, id)
 }
 

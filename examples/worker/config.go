@@ -101,10 +101,7 @@ func word(p *string) func(string) error { return func(s string) error { *p = s; 
 func address(p *string) func(string) error {
 	return func(s string) error {
 		_, port, err := net.SplitHostPort(s)
-		if err == nil {
-			_, err = net.LookupPort("tcp", port)
-		}
-		if err != nil {
+		if err != nil || !isPort(port) {
 			return errors.New("not an address; give host:port, such as 127.0.0.1:8081")
 		}
 		*p = s
@@ -146,4 +143,10 @@ func duration(p *time.Duration) func(string) error {
 		*p = d
 		return nil
 	}
+}
+
+// isPort tells whether s is the number of a port; 0 lets the system choose.
+func isPort(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= 0 && n <= 65535
 }

@@ -187,7 +187,7 @@ func (w *worker) generate(ctx context.Context, in *input, emit func(string)) (ou
 
 func (w *worker) chat(ctx context.Context, body any, out *output, part func(s, finish string)) error {
 	stream := w.client.Chat.Completions.NewStreaming(ctx, param.Override[openai.ChatCompletionNewParams](body))
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	for stream.Next() {
 		chunk := stream.Current()
 		for _, choice := range chunk.Choices {
@@ -200,7 +200,7 @@ func (w *worker) chat(ctx context.Context, body any, out *output, part func(s, f
 
 func (w *worker) complete(ctx context.Context, body any, out *output, part func(s, finish string)) error {
 	stream := w.client.Completions.NewStreaming(ctx, param.Override[openai.CompletionNewParams](body))
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	for stream.Next() {
 		chunk := stream.Current()
 		for _, choice := range chunk.Choices {

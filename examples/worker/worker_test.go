@@ -91,7 +91,8 @@ func wantLines(t *testing.T, w *world, id string) {
 	}
 	inside := func(msg, job string) line { return line{msg, own.TraceID().String(), own.SpanID().String(), job} }
 	for _, want := range []line{
-		{"queued", outer.TraceID().String(), outer.SpanID().String(), id}, inside("picked up", id),
+		{"queued", outer.TraceID().String(), outer.SpanID().String(), id},
+		inside("picked up", id),
 		inside("start", ""), inside("engine ready", ""), inside("generation start", ""), inside("complete", ""),
 	} {
 		if got[want.Msg] != want {

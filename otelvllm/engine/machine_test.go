@@ -203,11 +203,14 @@ func TestWedged(t *testing.T) {
 		{
 			"frozen with a running request for 15 s",
 			seq(step{0, works(1, 9), Up, ""}, repeat(2, step{5, works(1, 9), Up, ""}), repeat(4, step{5, works(1, 9), Wedged, ""})),
-			[]string{"0"}, 0,
+			[]string{"0"},
+			0,
 		},
 		{
 			"two readings must find it frozen, however long they take",
-			seq(step{0, works(1, 9), Up, ""}, step{60, works(1, 9), Up, ""}, step{60, works(1, 9), Wedged, ""}), []string{"0"}, 0,
+			seq(step{0, works(1, 9), Up, ""}, step{60, works(1, 9), Up, ""}, step{60, works(1, 9), Wedged, ""}),
+			[]string{"0"},
+			0,
 		},
 		{
 			"resumed",
@@ -239,21 +242,26 @@ func TestWedged(t *testing.T) {
 		{
 			"a gauge that kept its value after a mass abort, with nothing in flight, takes twice as long",
 			seq(step{0, works(3, 9).with(0), Up, ""}, repeat(5, step{5, works(3, 9).with(0), Up, ""}), step{5, works(3, 9).with(0), Wedged, ""}),
-			[]string{"0"}, 0,
+			[]string{"0"},
+			0,
 		},
 		{
 			"one rank of two is frozen, the other works",
 			seq(step{0, two(1, 1, 2, 9), Up, ""}, step{5, two(1, 2, 2, 9), Up, ""}, step{5, two(1, 3, 2, 9), Up, ""}, step{5, two(1, 4, 2, 9), Up, ""}),
-			[]string{"1"}, 0,
+			[]string{"1"},
+			0,
 		},
 		{
 			"one rank of two is frozen, the other idle",
-			seq(step{0, two(0, 1, 2, 9), Up, ""}, repeat(10, step{5, two(0, 1, 2, 9).with(3), Up, ""})), []string{"1"}, 0,
+			seq(step{0, two(0, 1, 2, 9), Up, ""}, repeat(10, step{5, two(0, 1, 2, 9).with(3), Up, ""})),
+			[]string{"1"},
+			0,
 		},
 		{
 			"both ranks are frozen",
 			seq(step{0, two(1, 1, 2, 9), Up, ""}, repeat(2, step{5, two(1, 1, 2, 9), Up, ""}), step{5, two(1, 1, 2, 9), Wedged, ""}),
-			[]string{"0", "1"}, 0,
+			[]string{"0", "1"},
+			0,
 		},
 		{
 			"a paused engine, or one in a deadlock, keeps a queue",

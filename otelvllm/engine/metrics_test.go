@@ -138,7 +138,8 @@ type observer struct {
 	n int
 }
 
-func (o *observer) ObserveInt64(metric.Int64Observable, int64, ...metric.ObserveOption)       { o.n++ }
+func (o *observer) ObserveInt64(metric.Int64Observable, int64, ...metric.ObserveOption) { o.n++ }
+
 func (o *observer) ObserveFloat64(metric.Float64Observable, float64, ...metric.ObserveOption) { o.n++ }
 
 // TestTheCallbackAllocatesNothing also shows that it neither waits nor asks: the engines are not there.

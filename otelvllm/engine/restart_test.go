@@ -24,14 +24,28 @@ func TestCountersGoOnOverRestarts(t *testing.T) {
 		{"10^15 tokens lose none", []reading{{1, 1e15}, {1, 1e15 + 1}, {1, 1e15 + 3}}, 3, 0, false},
 		{
 			"two engines in turn count nothing once they are known",
-			[]reading{{1, 10}, {2, 500}, {1, 12}, {2, 600}, {1, 13}, {2, 700}}, 500, 1, true,
+			[]reading{{1, 10}, {2, 500}, {1, 12}, {2, 600}, {1, 13}, {2, 700}},
+			500, 1, true,
 		},
 		{
 			"and when one of them is left, count again after ten readings",
 			[]reading{
-				{1, 10}, {2, 500}, {1, 12},
-				{1, 13}, {1, 14}, {1, 15}, {1, 16}, {1, 17}, {1, 18}, {1, 19}, {1, 20}, {1, 21}, {1, 22}, {1, 25},
-			}, 504, 1, false,
+				{1, 10},
+				{2, 500},
+				{1, 12},
+				{1, 13},
+				{1, 14},
+				{1, 15},
+				{1, 16},
+				{1, 17},
+				{1, 18},
+				{1, 19},
+				{1, 20},
+				{1, 21},
+				{1, 22},
+				{1, 25},
+			},
+			504, 1, false,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -59,7 +59,8 @@ func TestSummariesNameTheWorst(t *testing.T) {
 	}{
 		{"nothing is known", Stats{}, "The engine's state is not known."},
 		{
-			"only this process is known", Stats{PendingTasks: ptr(int64(1)), Findings: []watchdog.Finding{}},
+			"only this process is known",
+			Stats{PendingTasks: ptr(int64(1)), Findings: []watchdog.Finding{}},
 			"The engine's state is not known. 1 request in flight here, none stalled.",
 		},
 		{
@@ -76,12 +77,14 @@ func TestSummariesNameTheWorst(t *testing.T) {
 			"The engine is up; its metrics are not known. 0 requests in flight here.",
 		},
 		{
-			"several engines", Stats{Engines: []engine.Status{{State: "up"}, {State: "loading"}, {State: "up"}}, EngineInitialized: ptr(true), Running: ptr(int64(1))},
+			"several engines",
+			Stats{Engines: []engine.Status{{State: "up"}, {State: "loading"}, {State: "up"}}, EngineInitialized: ptr(true), Running: ptr(int64(1))},
 			"Of the engines, 2 up, 1 loading: 1 running.",
 		},
 		{"the engine loads", Stats{Engines: []engine.Status{{State: "loading"}}, EngineInitialized: ptr(false)}, "The engine is not ready: loading."},
 		{
-			"the first finding is named", Stats{Timestamp: now, Findings: []watchdog.Finding{finding, {}, {}}},
+			"the first finding is named",
+			Stats{Timestamp: now, Findings: []watchdog.Finding{finding, {}, {}}},
 			"engine_dead for 1m30s at 10.0.0.7:8000, 2 requests held up: the engine's port refuses connections. (2 more.) First step: read the engine's log.",
 		},
 		{"a finding without remedy", Stats{Findings: []watchdog.Finding{{Code: "x", Summary: "s!"}}}, "x: s!"},

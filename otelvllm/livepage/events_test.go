@@ -115,7 +115,7 @@ func TestASubscriberThatDoesNotReadIsDropped(t *testing.T) {
 		if n := p.hub.listeners(); n != 1 {
 			t.Errorf("got %d subscribers, want the quick one alone", n)
 		}
-		slow.Close()
+		_ = slow.Close()
 		stop()
 	})
 }

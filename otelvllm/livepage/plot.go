@@ -50,20 +50,34 @@ type line struct {
 
 // plots are the diagrams, in the order of the page.
 var plots = []plot{
-	{id: "tokens", title: "Output tokens", note: "per second", least: 10, write: perSecond, tick: number,
-		lines: []line{{engineRate, "engine", true, "a"}, {hereRate, "through here", true, "b"}}},
-	{id: "ttft", title: "Time to first token", note: "of the last 10 s", scale: log, write: seconds, tick: power,
-		lines: []line{{firstMedian, "median", false, "a"}, {firstSlowest, "slowest", false, "b"}}},
-	{id: "gaps", title: "Token gaps", note: "streams", scale: log, write: seconds, tick: power,
-		lines: []line{{gapTypical, "median gap", false, "a"}, {silenceLongest, "longest silence", false, "b"}}},
-	{id: "queue", title: "Queue", note: "requests in the engine", least: 4, write: number, tick: number,
-		lines: []line{{running, "running", false, "a"}, {waiting, "waiting", false, "b"}}},
-	{id: "cache", title: "KV cache", note: "fullest rank", scale: hundred, write: percent, tick: percent,
-		lines: []line{{cache, "used", false, "a"}}},
-	{id: "gpu", title: "GPU", note: "all GPUs", scale: hundred, write: percent, tick: percent,
-		lines: []line{{gpuBusy, "busy, mean", true, "a"}, {gpuMemory, "memory, fullest", false, "b"}}},
-	{id: "ended", title: "Ended", note: "requests in the last minute", least: 4, write: number, tick: number,
-		lines: []line{{completed, "completed", false, "a"}, {failed, "failed", false, "c"}}},
+	{
+		id: "tokens", title: "Output tokens", note: "per second", least: 10, write: perSecond, tick: number,
+		lines: []line{{engineRate, "engine", true, "a"}, {hereRate, "through here", true, "b"}},
+	},
+	{
+		id: "ttft", title: "Time to first token", note: "of the last 10 s", scale: log, write: seconds, tick: power,
+		lines: []line{{firstMedian, "median", false, "a"}, {firstSlowest, "slowest", false, "b"}},
+	},
+	{
+		id: "gaps", title: "Token gaps", note: "streams", scale: log, write: seconds, tick: power,
+		lines: []line{{gapTypical, "median gap", false, "a"}, {silenceLongest, "longest silence", false, "b"}},
+	},
+	{
+		id: "queue", title: "Queue", note: "requests in the engine", least: 4, write: number, tick: number,
+		lines: []line{{running, "running", false, "a"}, {waiting, "waiting", false, "b"}},
+	},
+	{
+		id: "cache", title: "KV cache", note: "fullest rank", scale: hundred, write: percent, tick: percent,
+		lines: []line{{cache, "used", false, "a"}},
+	},
+	{
+		id: "gpu", title: "GPU", note: "all GPUs", scale: hundred, write: percent, tick: percent,
+		lines: []line{{gpuBusy, "busy, mean", true, "a"}, {gpuMemory, "memory, fullest", false, "b"}},
+	},
+	{
+		id: "ended", title: "Ended", note: "requests in the last minute", least: 4, write: number, tick: number,
+		lines: []line{{completed, "completed", false, "a"}, {failed, "failed", false, "c"}},
+	},
 }
 
 // power writes a power of ten of a second: 10 ms, 100 s.

@@ -42,8 +42,10 @@ func TestFault_E06_AnswersThatMakeNoSense(t *testing.T) {
 	}{
 		"a body of 5 MiB":         {reply{body: make([]byte, 5<<20)}, reasonAnswer, 1},
 		"a body that is not OTLP": {reply{body: []byte("\xff\xff\xff")}, reasonAnswer, 1},
-		"a login page": {reply{body: []byte("<html>"),
-			header: http.Header{"Content-Type": {"text/html; charset=utf-8"}}}, "", 0},
+		"a login page": {reply{
+			body:   []byte("<html>"),
+			header: http.Header{"Content-Type": {"text/html; charset=utf-8"}},
+		}, "", 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

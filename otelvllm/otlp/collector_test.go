@@ -76,8 +76,10 @@ func (c *collector) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.header == nil {
 		r.header = http.Header{"Content-Type": {"application/x-protobuf"}}
 	}
-	return &http.Response{StatusCode: r.status, Status: http.StatusText(r.status), Header: r.header,
-		Body: io.NopCloser(bytes.NewReader(r.body)), Request: req}, nil
+	return &http.Response{
+		StatusCode: r.status, Status: http.StatusText(r.status), Header: r.header,
+		Body: io.NopCloser(bytes.NewReader(r.body)), Request: req,
+	}, nil
 }
 
 func (c *collector) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -114,7 +116,8 @@ func (c *collector) take(req *http.Request, body []byte) reply {
 	}
 	if r.rejected > 0 {
 		r.body, _ = proto.Marshal(&coltrace.ExportTraceServiceResponse{PartialSuccess: &coltrace.ExportTracePartialSuccess{
-			RejectedSpans: r.rejected, ErrorMessage: "some are bad"}})
+			RejectedSpans: r.rejected, ErrorMessage: "some are bad",
+		}})
 	}
 	kept := items - int(min(r.rejected, int64(items)))
 	c.spans = append(c.spans, spans[:min(kept, len(spans))]...)

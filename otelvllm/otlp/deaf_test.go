@@ -20,9 +20,11 @@ type deafMetric struct{ release chan struct{} }
 func (deafMetric) Temporality(sdkmetric.InstrumentKind) metricdata.Temporality {
 	return metricdata.CumulativeTemporality
 }
+
 func (deafMetric) Aggregation(k sdkmetric.InstrumentKind) sdkmetric.Aggregation {
 	return sdkmetric.DefaultAggregationSelector(k)
 }
+
 func (d deafMetric) Export(context.Context, *metricdata.ResourceMetrics) error {
 	<-d.release
 	return nil

@@ -48,8 +48,10 @@ var choices = []struct {
 	{histogramVariable, []string{"explicit_bucket_histogram", exponential}, false},
 	{"OTEL_METRICS_EXEMPLAR_FILTER", []string{"trace_based", "always_on", "always_off"}, false},
 	{"OTEL_METRICS_PRODUCERS", []string{"prometheus", "none"}, true},
-	{"OTEL_TRACES_SAMPLER", []string{"always_on", "always_off", "traceidratio", "parentbased_always_on",
-		"parentbased_always_off", "parentbased_traceidratio"}, false},
+	{"OTEL_TRACES_SAMPLER", []string{
+		"always_on", "always_off", "traceidratio", "parentbased_always_on",
+		"parentbased_always_off", "parentbased_traceidratio",
+	}, false},
 }
 
 // numbers are the variables with a whole number above zero.

@@ -56,7 +56,8 @@ func TestGRPC(t *testing.T) {
 		"partial success": {&grpcCollector{partial: 4}, 6, map[string]int64{reasonRejected: 4}},
 		"unauthenticated": {&grpcCollector{answers: []error{status.Error(codes.Unauthenticated, "")}}, 0, map[string]int64{"UNAUTHENTICATED": 10}},
 		"too large": {&grpcCollector{answers: []error{
-			status.Error(codes.ResourceExhausted, "grpc: received message larger than max (2 vs. 1)")}}, 10, nil},
+			status.Error(codes.ResourceExhausted, "grpc: received message larger than max (2 vs. 1)"),
+		}}, 10, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -82,7 +82,7 @@ func TestFault_J02_ShutdownFromACollectorThatHangs(t *testing.T) {
 			if !errors.As(err, &lost) || lost.Spans != 1 || lost.Logs != 1 || lost.Metrics == 0 {
 				t.Errorf("got %v, want one span, one log record and the metrics lost", err)
 			}
-			if again := stop(tel, limit); again != err {
+			if again := stop(tel, limit); again != err { //nolint:errorlint // the same error each time
 				t.Errorf("second Shutdown: got %v, want the same error", again)
 			}
 		})

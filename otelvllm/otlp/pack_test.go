@@ -29,8 +29,10 @@ func flat(list []*tracepb.ResourceSpans) []*tracepb.ResourceSpans {
 	for _, rs := range list {
 		for _, ss := range rs.GetScopeSpans() {
 			for _, s := range ss.GetSpans() {
-				out = append(out, &tracepb.ResourceSpans{Resource: rs.GetResource(), SchemaUrl: rs.GetSchemaUrl(),
-					ScopeSpans: []*tracepb.ScopeSpans{{Scope: ss.GetScope(), SchemaUrl: ss.GetSchemaUrl(), Spans: []*tracepb.Span{s}}}})
+				out = append(out, &tracepb.ResourceSpans{
+					Resource: rs.GetResource(), SchemaUrl: rs.GetSchemaUrl(),
+					ScopeSpans: []*tracepb.ScopeSpans{{Scope: ss.GetScope(), SchemaUrl: ss.GetSchemaUrl(), Spans: []*tracepb.Span{s}}},
+				})
 			}
 		}
 	}

@@ -46,13 +46,20 @@ func TestResource(t *testing.T) {
 	}{
 		"nothing given": {want: map[string]string{"telemetry.sdk.language": "go", "telemetry.sdk.name": "opentelemetry"}},
 		"options":       {opts: []Option{WithServiceName("a"), WithServiceVersion("1")}, want: map[string]string{"service.name": "a", "service.version": "1"}},
-		"OTEL_SERVICE_NAME wins": {name: "b", attributes: "service.name=c,service.version=2", opts: []Option{WithServiceName("a"), WithServiceVersion("1")},
-			want: map[string]string{"service.name": "b", "service.version": "2"}},
-		"OTEL_RESOURCE_ATTRIBUTES wins over options": {attributes: "service.name=c,service.instance.id=me,k=%20v", opts: []Option{
-			WithServiceName("a"), WithResource(attribute.String("k", "v"), attribute.String("other", "o"))},
-			want: map[string]string{"service.name": "c", "service.instance.id": "me", "k": " v", "other": "o"}},
-		"WithServiceName wins over WithResource": {opts: []Option{WithServiceName("a"), WithResource(attribute.String("service.name", "r"))},
-			want: map[string]string{"service.name": "a"}},
+		"OTEL_SERVICE_NAME wins": {
+			name: "b", attributes: "service.name=c,service.version=2", opts: []Option{WithServiceName("a"), WithServiceVersion("1")},
+			want: map[string]string{"service.name": "b", "service.version": "2"},
+		},
+		"OTEL_RESOURCE_ATTRIBUTES wins over options": {
+			attributes: "service.name=c,service.instance.id=me,k=%20v", opts: []Option{
+				WithServiceName("a"), WithResource(attribute.String("k", "v"), attribute.String("other", "o")),
+			},
+			want: map[string]string{"service.name": "c", "service.instance.id": "me", "k": " v", "other": "o"},
+		},
+		"WithServiceName wins over WithResource": {
+			opts: []Option{WithServiceName("a"), WithResource(attribute.String("service.name", "r"))},
+			want: map[string]string{"service.name": "a"},
+		},
 		"bad bytes are replaced": {attributes: "k=%ff", want: map[string]string{"k": "\uFFFD"}},
 	}
 	for name, test := range tests {
@@ -65,8 +72,10 @@ func TestResource(t *testing.T) {
 					t.Errorf("%s: got %q, want %q", key, got[key], want)
 				}
 			}
-			for _, key := range []string{"service.name", "service.instance.id", "telemetry.sdk.version", "host.name", "process.pid",
-				"process.runtime.name", "process.runtime.version"} {
+			for _, key := range []string{
+				"service.name", "service.instance.id", "telemetry.sdk.version", "host.name", "process.pid",
+				"process.runtime.name", "process.runtime.version",
+			} {
 				if got[key] == "" {
 					t.Errorf("%s is missing", key)
 				}

@@ -214,9 +214,10 @@ func TestFault_E15_ShutdownWhileStreamsRun(t *testing.T) {
 type countingProcessor struct{ stopped, after int }
 
 func (p *countingProcessor) OnStart(context.Context, sdktrace.ReadWriteSpan) { p.after += p.stopped }
-func (p *countingProcessor) OnEnd(sdktrace.ReadOnlySpan)                     { p.after += p.stopped }
-func (p *countingProcessor) ForceFlush(context.Context) error                { return nil }
-func (p *countingProcessor) Shutdown(context.Context) error                  { p.stopped++; return nil }
+
+func (p *countingProcessor) OnEnd(sdktrace.ReadOnlySpan)      { p.after += p.stopped }
+func (p *countingProcessor) ForceFlush(context.Context) error { return nil }
+func (p *countingProcessor) Shutdown(context.Context) error   { p.stopped++; return nil }
 
 func TestGlobals(t *testing.T) {
 	serve(t)

@@ -17,6 +17,7 @@ func (s stubborn) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error {
 	<-s.release
 	return nil
 }
+
 func (s stubborn) Shutdown(context.Context) error {
 	<-s.release
 	return nil
@@ -85,7 +86,7 @@ func TestShutdownStates(t *testing.T) {
 				if tel.Lost().Spans != test.lost {
 					t.Errorf("Lost: got %+v, want %d spans", tel.Lost(), test.lost)
 				}
-				if again := tel.Shutdown(t.Context()); again != err {
+				if again := tel.Shutdown(t.Context()); again != err { //nolint:errorlint // the same error each time
 					t.Errorf("second Shutdown: got %v, want the same error %v", again, err)
 				}
 			})
@@ -150,7 +151,7 @@ func TestShutdownFromManySides(t *testing.T) {
 		}
 		want := tel.Shutdown(t.Context())
 		for range cap(results) {
-			if got := <-results; got != want {
+			if got := <-results; got != want { //nolint:errorlint // the same error each time
 				t.Errorf("got %v, want %v", got, want)
 			}
 		}

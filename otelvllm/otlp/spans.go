@@ -54,7 +54,7 @@ func (s *span) Status() sdktrace.Status                     { return s.status }
 func (s *span) InstrumentationScope() instrumentation.Scope { return s.scope }
 
 // InstrumentationLibrary is part of the interface, though deprecated.
-func (s *span) InstrumentationLibrary() instrumentation.Library { return s.scope }
+func (s *span) InstrumentationLibrary() instrumentation.Library { return s.scope } //nolint:staticcheck // the interface has it
 
 // cleanSpan returns s, or a copy with clean text, and its estimated size.
 func cleanSpan(s sdktrace.ReadOnlySpan) (sdktrace.ReadOnlySpan, int) {

@@ -85,8 +85,10 @@ func judge(err error, a *answer) verdict {
 	if err == nil {
 		if a.html {
 			// A login page of a proxy answers 200 to everything: nothing was delivered.
-			return verdict{fate: fateRetry, reason: reasonAnswer,
-				err: errors.New("the collector's address answers with a web page: check OTEL_EXPORTER_OTLP_ENDPOINT and proxies")}
+			return verdict{
+				fate: fateRetry, reason: reasonAnswer,
+				err: errors.New("the collector's address answers with a web page: check OTEL_EXPORTER_OTLP_ENDPOINT and proxies"),
+			}
 		}
 		return verdict{fate: fateDelivered}
 	}

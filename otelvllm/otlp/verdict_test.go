@@ -47,8 +47,11 @@ func TestJudge(t *testing.T) {
 		"501":                    {failed, answer{status: 501}, verdict{fate: fateDrop, reason: "501"}},
 		"302":                    {failed, answer{status: 302}, verdict{fate: fateDrop, reason: "302"}},
 		"200 with a broken body": {failed, answer{status: 200}, verdict{fate: fateDrop, reason: reasonAnswer}},
-		"partial success": {fmt.Errorf("x: %w", errors.Join(PartialSuccess{RejectedItems: 4})), answer{status: 200},
-			verdict{fate: fateDelivered, reason: reasonRejected, rejected: 4}},
+		"partial success": {
+			fmt.Errorf("x: %w", errors.Join(PartialSuccess{RejectedItems: 4})),
+			answer{status: 200},
+			verdict{fate: fateDelivered, reason: reasonRejected, rejected: 4},
+		},
 		"partial success below zero": {PartialSuccess{RejectedItems: -4}, answer{}, verdict{fate: fateDelivered, reason: reasonRejected}},
 		"exporter's own size limit":  {errors.New("request body too large: exceeded 1 bytes"), answer{}, verdict{fate: fateSplit, reason: reasonTooLarge}},
 		"protobuf refuses the text":  {errors.New("string field contains invalid UTF-8"), answer{}, verdict{fate: fateSplit, reason: reasonEncoding}},
@@ -57,18 +60,27 @@ func TestJudge(t *testing.T) {
 		"gRPC unavailable, a wish":   {throttled(codes.Unavailable, time.Minute), answer{}, verdict{fate: fateRetry, reason: "Unavailable", after: time.Minute}},
 		"gRPC exhausted, huge wish":  {throttled(codes.ResourceExhausted, time.Hour), answer{}, verdict{fate: fateRetry, reason: "ResourceExhausted", after: maxRetryAfter}},
 		"gRPC exhausted, below zero": {throttled(codes.ResourceExhausted, -time.Hour), answer{}, verdict{fate: fateRetry, reason: "ResourceExhausted"}},
-		"gRPC too large": {status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)"), answer{},
-			verdict{fate: fateSplit, reason: reasonTooLarge}},
+		"gRPC too large": {
+			status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)"),
+			answer{},
+			verdict{fate: fateSplit, reason: reasonTooLarge},
+		},
 		"gRPC invalid":         {status.Error(codes.InvalidArgument, ""), answer{}, verdict{fate: fateDrop, reason: "INVALID_ARGUMENT"}},
 		"gRPC unauthenticated": {fmt.Errorf("traces export: %w", status.Error(codes.Unauthenticated, "")), answer{}, verdict{fate: fateDrop, reason: "UNAUTHENTICATED"}},
 		"gRPC denied":          {status.Error(codes.PermissionDenied, ""), answer{}, verdict{fate: fateDrop, reason: "PERMISSION_DENIED"}},
 		"gRPC unimplemented":   {status.Error(codes.Unimplemented, ""), answer{}, verdict{fate: fateDrop, reason: "UNIMPLEMENTED"}},
 		"gRPC internal":        {status.Error(codes.Internal, "oops"), answer{}, verdict{fate: fateDoubt, reason: "INTERNAL"}},
 		"gRPC unknown":         {status.Error(codes.Unknown, "oops"), answer{}, verdict{fate: fateDoubt, reason: "UNKNOWN"}},
-		"gRPC marshalling": {status.Error(codes.Internal, "grpc: error while marshaling: string field contains invalid UTF-8"), answer{},
-			verdict{fate: fateSplit, reason: reasonEncoding}},
-		"gRPC error beside a partial success": {errors.Join(PartialSuccess{RejectedItems: 1}, status.Error(codes.Unavailable, "")), answer{},
-			verdict{fate: fateRetry, reason: "Unavailable"}},
+		"gRPC marshalling": {
+			status.Error(codes.Internal, "grpc: error while marshaling: string field contains invalid UTF-8"),
+			answer{},
+			verdict{fate: fateSplit, reason: reasonEncoding},
+		},
+		"gRPC error beside a partial success": {
+			errors.Join(PartialSuccess{RejectedItems: 1}, status.Error(codes.Unavailable, "")),
+			answer{},
+			verdict{fate: fateRetry, reason: "Unavailable"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -41,7 +41,7 @@ func Example() {
 func ExampleParser_Write() {
 	p := sse.Parser{OnEvent: func(e sse.Event) { fmt.Printf("%s: %s\n", e.Type, e.Data) }}
 	for _, piece := range []string{"event: response.com", "pleted\nda", "ta: {}\n", "\n"} {
-		io.WriteString(&p, piece)
+		_, _ = io.WriteString(&p, piece)
 	}
 	// Output: response.completed: {}
 }

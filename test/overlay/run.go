@@ -58,7 +58,7 @@ func (s suite) run(ctx context.Context, label, overlay string) (outcomes, error)
 		return nil, parseErr
 	}
 	if len(got) == 0 {
-		return nil, fmt.Errorf("%s: no test ran (go test: %v)\n%s%s", label, errors.Join(err, ctx.Err()), stderr.Bytes(), other)
+		return nil, fmt.Errorf("%s: no test ran (go test: %w)\n%s%s", label, errors.Join(err, ctx.Err()), stderr.Bytes(), other)
 	}
 	fmt.Printf("overlay: %s: %d passed, %d failed, %d skipped in %.0f s\n",
 		label, got.count("pass"), got.count("fail"), got.count("skip"), time.Since(started).Seconds())

@@ -159,11 +159,11 @@ func (s *Sidecar) Serve(ctx context.Context, callers, admin net.Listener, say fu
 	}
 
 	failed := make(chan error, 2)
-	front := newServer(s.Handler, s.base)
+	front := newServer(s.base, s.Handler)
 	wg.Go(func() { failed <- front.Serve(callers) })
 	say(fmt.Sprintf("callers:   http://%s  ->  %s", callers.Addr(), s.config.Engine))
 	if admin != nil {
-		back := newServer(s.Admin, work)
+		back := newServer(work, s.Admin)
 		wg.Go(func() { failed <- back.Serve(admin) })
 		defer back.Close()
 		say(fmt.Sprintf("live page: http://%s/", admin.Addr()))
@@ -200,7 +200,7 @@ func (s *Sidecar) drain(front *http.Server, say func(string)) error {
 	return nil
 }
 
-func newServer(h http.Handler, base context.Context) *http.Server {
+func newServer(base context.Context, h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,

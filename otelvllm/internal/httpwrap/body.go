@@ -103,7 +103,7 @@ func (b *body) end(err error) {
 	if b.ended.Load() || !b.ended.CompareAndSwap(false, true) {
 		return
 	}
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // io.EOF itself is what a Reader returns
 		err = nil
 	}
 	b.o.End(err)

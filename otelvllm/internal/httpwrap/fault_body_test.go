@@ -44,7 +44,7 @@ func (s *bodySeen) want(t *testing.T, body string, end error) {
 	if slices.Contains(s.calls, 0) {
 		t.Errorf("calls of %v bytes, want none of 0", s.calls)
 	}
-	if len(s.ends) != 1 || s.ends[0] != end && !errors.Is(s.ends[0], end) {
+	if len(s.ends) != 1 || s.ends[0] != end && !errors.Is(s.ends[0], end) { //nolint:errorlint // the error itself must pass
 		t.Errorf("told the end %v, want [%v]", s.ends, end)
 	}
 }

@@ -126,7 +126,7 @@ func (s *seen) wantEnd(t *testing.T, want error) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.ends) != 1 || !errors.Is(s.ends[0], want) && s.ends[0] != want {
+	if len(s.ends) != 1 || !errors.Is(s.ends[0], want) && s.ends[0] != want { //nolint:errorlint // the error itself must pass
 		t.Errorf("told the request's end %v, want [%v]", s.ends, want)
 	}
 }

@@ -75,7 +75,7 @@ func (r *runner) copy(w http.ResponseWriter, req *http.Request, o op) {
 		r.torn = true
 	}
 	r.sent = append(r.sent, data[:n]...)
-	r.torn = r.torn || err != nil && err != io.ErrUnexpectedEOF && err != io.EOF
+	r.torn = r.torn || err != nil && err != io.ErrUnexpectedEOF && err != io.EOF //nolint:errorlint // the error itself must pass
 	r.note(o, n, err)
 }
 
