@@ -293,22 +293,22 @@ var (
 )
 
 var faults = []fault{
-	{"engine wedged in decode", nil, nil, func(b *bench) { b.hang(1, 1900); b.decoding(); b.kitDo("fault", "wedge") }, resume, watchdog.EngineWedged, false},
+	{"engine wedged in decode", nil, nil, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "wedge") }, resume, watchdog.EngineWedged, false},
 	{"engine wedged, then a new stream", nil, nil, func(b *bench) { b.kitDo("fault", "wedge"); b.hang(1, 50) }, resume, watchdog.EngineWedged, false},
-	{"worker wedged", nil, nil, func(b *bench) { b.hang(1, 1900); b.decoding(); b.kitDo("fault", "wedge", "worker") }, resume, watchdog.EngineWedged, false},
-	{"API process wedged", nil, nil, func(b *bench) { b.hang(1, 1900); b.decoding(); b.kitDo("fault", "wedge", "api") }, resume, watchdog.EngineWedged, false},
+	{"worker wedged", nil, nil, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "wedge", "worker") }, resume, watchdog.EngineWedged, false},
+	{"API process wedged", nil, nil, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "wedge", "api") }, resume, watchdog.EngineWedged, false},
 	{"asleep", nil, nil, func(b *bench) { b.dev("/sleep?level=1"); b.hang(1, 50) }, func(b *bench) { b.dev("/wake_up"); <-time.After(time.Second) }, watchdog.EngineAsleep, false},
-	{"paused", nil, nil, func(b *bench) { b.hang(1, 1900); b.decoding(); b.dev("/pause?mode=keep") }, func(b *bench) { b.dev("/resume"); <-time.After(time.Second) }, watchdog.EngineAsleep, false},
+	{"paused", nil, nil, func(b *bench) { b.hang(8, 1900); b.decoding(); b.dev("/pause?mode=keep") }, func(b *bench) { b.dev("/resume"); <-time.After(time.Second) }, watchdog.EngineAsleep, false},
 	{"queue beyond --max-num-seqs", nil, nil, func(b *bench) { b.hang(16, 1900) }, func(b *bench) { b.leave(); <-time.After(2 * time.Second) }, watchdog.QueueSaturated, false},
 	{"slow reader", nil, nil, slowReader, nothing, watchdog.SlowClient, false},
-	{"API process killed", nil, nil, func(b *bench) { b.hang(1, 1900); b.decoding(); b.kitDo("fault", "kill", "api") }, nil, watchdog.EngineDead, true},
-	{"engine killed", []string{}, []string{"X=1"}, func(b *bench) { b.hang(1, 1900); b.decoding(); b.kitDo("fault", "kill") }, nil, watchdog.EngineDead, true},
-	{"worker killed", []string{}, []string{"X=2"}, func(b *bench) { b.hang(1, 1900); b.decoding(); b.kitDo("fault", "kill", "worker") }, nil, watchdog.EngineDead, true},
-	{"keep-alive comments over a wedged engine", keepAlive, nil, func(b *bench) { b.hang(1, 1900); b.decoding(); b.kitDo("fault", "wedge") }, nil, watchdog.EngineWedged, false},
+	{"API process killed", nil, nil, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "kill", "api") }, nil, watchdog.EngineDead, true},
+	{"engine killed", []string{}, []string{"X=1"}, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "kill") }, nil, watchdog.EngineDead, true},
+	{"worker killed", []string{}, []string{"X=2"}, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "kill", "worker") }, nil, watchdog.EngineDead, true},
+	{"keep-alive comments over a wedged engine", keepAlive, nil, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "wedge") }, nil, watchdog.EngineWedged, false},
 	{"KV cache full, preemption", fullCache, nil, func(b *bench) { b.hang(8, 1400) }, nil, watchdog.PreemptionThrash, false},
 	{"one of two ranks wedged", twoRanks, nil, func(b *bench) {
-		b.hangOn("0", 2, 1900)
-		b.hangOn("1", 2, 1900)
+		b.hangOn("0", 8, 1900)
+		b.hangOn("1", 8, 1900)
 		b.decoding()
 		b.t.Setenv("ENGINE", "1")
 		b.kitDo("fault", "wedge")
