@@ -115,7 +115,7 @@ func (a *attempt) send(base http.RoundTripper, out *http.Request) (*http.Respons
 	sent := false
 	defer func() { // the base panicked or ended the goroutine: nothing is caught, and nothing is left open
 		if !sent {
-			a.finish(nil, func(e *evidence) { e.unwound = true })
+			a.finish(func(e *evidence) { e.unwound = true })
 		}
 	}()
 	resp, err := base.RoundTrip(out)
@@ -140,7 +140,7 @@ func (a *attempt) failed(err error) {
 	if a.live != nil {
 		a.live.sendFailed(err)
 	}
-	a.finish(nil, nil)
+	a.finish(nil)
 }
 
 // answered looks at the headers of the answer and watches its body.
@@ -181,11 +181,11 @@ func (a *attempt) End(err error) {
 		a.span.SetAttributes(semconv.ErrorTypeKey.String(string(Truncated)))
 		a.span.SetStatus(codes.Error, string(Truncated))
 	}
-	a.finish(err, nil)
+	a.finish(nil)
 }
 
 // finish ends the attempt's span, and the call if no handler or wrapper will.
-func (a *attempt) finish(_ error, add func(*evidence)) {
+func (a *attempt) finish(add func(*evidence)) {
 	a.span.End()
 	if a.live == nil {
 		return

@@ -21,8 +21,10 @@ import (
 	"go.opentelemetry.io/contrib/bridges/otelslog"
 
 	"github.com/otelvllm/otelvllm-go/examples/gateway/sidecar"
+	"github.com/otelvllm/otelvllm-go/examples/internal/demo"
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/otlp"
+	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
 )
 
 // Exit statuses.
@@ -69,13 +71,15 @@ func start(ctx context.Context, config *config, stderr io.Writer) int {
 	config.Metrics, config.MeterProvider = telemetry.Handler(), telemetry.MeterProvider()
 	say := func(line string) { fmt.Fprintln(stderr, line) }
 	if config.Engine == nil {
-		engine, end, err := simulate(ctx)
+		engine, end, err := demo.Engine(ctx, sim.Config{PerRequestMetrics: true, PromptTokensDetails: true, AllowRequestFaults: true})
+		if err == nil {
+			defer end()
+			err = config.setEngine(engine)
+		}
 		if err != nil {
 			fmt.Fprintln(stderr, "gateway: simulated engine:", err)
 			return exitFailed
 		}
-		defer end()
-		config.Engine = engine
 		say("engine:    simulated (no -engine was given): answers are made up")
 	}
 	logger := slog.New(slog.NewMultiHandler(

@@ -15,11 +15,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -29,6 +27,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/otelvllm/otelvllm-go/examples/gateway/sidecar"
+	"github.com/otelvllm/otelvllm-go/examples/internal/demo"
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/otlp"
 	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
@@ -58,7 +57,7 @@ func main() {
 // run starts everything, shows it, and ends it again.
 func run(ctx context.Context, out io.Writer, serve bool) error {
 	spans := newCollector()
-	exportNothingByDefault()
+	demo.ExportIfAsked()
 	telemetry, err := otlp.Setup(ctx, otlp.WithServiceName("otelvllm-quickstart"), otlp.WithSpanProcessor(spans))
 	if err != nil {
 		return err
@@ -76,7 +75,7 @@ func run(ctx context.Context, out io.Writer, serve bool) error {
 	defer wg.Wait()
 	defer stop()
 
-	engine, err := startEngine(work, &wg, spans)
+	engine, err := startEngine(work, spans)
 	if err != nil {
 		return err
 	}
@@ -98,35 +97,18 @@ func run(ctx context.Context, out io.Writer, serve bool) error {
 	return nil
 }
 
-// exportNothingByDefault keeps a newcomer without a collector from waiting for one. Any exporter
-// setting of theirs wins.
-func exportNothingByDefault() {
-	for _, e := range os.Environ() {
-		if strings.HasPrefix(e, "OTEL_EXPORTER_") || strings.HasPrefix(e, "OTEL_CONFIG_FILE=") ||
-			strings.HasPrefix(e, "OTEL_") && strings.Contains(e, "_EXPORTER=") {
-			return
-		}
-	}
-	for _, signal := range []string{"TRACES", "METRICS", "LOGS"} {
-		os.Setenv("OTEL_"+signal+"_EXPORTER", "none")
-	}
-}
-
-// startEngine serves a simulated vLLM on a free port. Its spans join the same traces.
-func startEngine(ctx context.Context, wg *sync.WaitGroup, spans sdktrace.SpanProcessor) (*url.URL, error) {
+// startEngine serves a simulated vLLM on a free port until ctx ends. Its spans join the same traces.
+func startEngine(ctx context.Context, spans sdktrace.SpanProcessor) (*url.URL, error) {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans),
 		sdktrace.WithResource(resource.NewSchemaless(attribute.String("service.name", "vllm"))))
-	engine := sim.New(sim.Config{
+	engine, end, err := demo.Engine(ctx, sim.Config{
 		Model: model, PerRequestMetrics: true, PromptTokensDetails: true, AllowRequestFaults: true, TracerProvider: provider,
 	})
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{Handler: engine, ReadHeaderTimeout: 10 * time.Second}
-	wg.Go(func() { _ = server.Serve(l) })
-	context.AfterFunc(ctx, func() { server.Close() })
-	return &url.URL{Scheme: "http", Host: l.Addr().String()}, nil
+	context.AfterFunc(ctx, end)
+	return url.Parse(engine)
 }
 
 // startGateway serves the gateway and its page on free ports.

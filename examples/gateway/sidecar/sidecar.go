@@ -5,7 +5,8 @@ package sidecar
 import (
 	"context"
 	"fmt"
-	"log/slog"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -207,14 +208,9 @@ func newServer(base context.Context, h http.Handler) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          slog.NewLogLogger(quietHandler{slog.Default().Handler()}, slog.LevelError),
+		ErrorLog:          log.New(io.Discard, "", 0), // about connections that callers broke: the spans tell it
 	}
 }
-
-// quietHandler drops what net/http says about connections that callers broke; the spans tell it.
-type quietHandler struct{ slog.Handler }
-
-func (quietHandler) Enabled(context.Context, slog.Level) bool { return false }
 
 // waitReady holds a request while the engine is not ready, for as long as configured.
 func (s *Sidecar) waitReady(next http.Handler) http.Handler {
