@@ -61,6 +61,9 @@ type Call struct {
 	ErrorType string
 	// Attempts counts the requests sent to the engine; zero where no Transport was involved.
 	Attempts int
+	// AttemptTimes tells how long each of the first 64 attempts took, oldest first: from sending the
+	// request until its answer had ended or failed. The pauses between them are in none.
+	AttemptTimes []time.Duration
 	// Stalls counts how often the call fell silent for longer than the watchdog's threshold.
 	Stalls int
 

@@ -293,11 +293,13 @@ func TestMiddlewareAloneReadsWhatTheHandlerWrites(t *testing.T) {
 }
 
 func TestHandlerThatTriesAgainMakesOneCall(t *testing.T) {
+	const refusal, pause = 70 * time.Millisecond, 300 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
 		ok := fiveWords()
 		w := newWorld(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if tries++; tries == 1 {
+				time.Sleep(refusal)
 				rw.WriteHeader(http.StatusServiceUnavailable)
 				return
 			}
@@ -319,6 +321,7 @@ func TestHandlerThatTriesAgainMakesOneCall(t *testing.T) {
 				}
 				if resp.StatusCode != http.StatusOK {
 					resp.Body.Close()
+					time.Sleep(pause)
 					continue
 				}
 				_, _ = io.Copy(rw, resp.Body)
@@ -333,6 +336,9 @@ func TestHandlerThatTriesAgainMakesOneCall(t *testing.T) {
 		call := w.call(t)
 		if call.Attempts != 2 || call.Outcome != otelvllm.Completed || call.Usage.Output.N != 5 {
 			t.Errorf("got %d attempts, %s, %d tokens; want 2, completed, 5", call.Attempts, call.Outcome, call.Usage.Output.N)
+		}
+		if got := call.AttemptTimes; len(got) != 2 || got[0] != refusal || got[1] <= 0 || got[0]+pause+got[1] > call.Duration {
+			t.Errorf("got attempt times %v in a call of %s, want two: the first %s, and with the pause of %s no longer than the call", got, call.Duration, refusal, pause)
 		}
 		wantAttrs(t, w.span(t, "generation"), map[string]string{"vllm.generation.attempts": "2"})
 	})

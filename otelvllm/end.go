@@ -18,6 +18,7 @@ func (l *live) end(caller context.Context, finish func(*evidence)) {
 		l.mu.Unlock()
 		return
 	}
+	l.leaveAttempt()
 	l.ended = true
 	e := &l.evidence
 	if finish != nil {

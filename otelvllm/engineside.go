@@ -35,6 +35,7 @@ func (l *live) join(endpoint *wire.Endpoint, address string, port int, start tim
 		l.describe(request)
 	}
 	at := max(0, start.Sub(l.call.Start))
+	l.attemptStart = at
 	if l.call.Attempts == 1 {
 		l.clientStart = at
 	}
@@ -72,6 +73,17 @@ func (l *live) sendFailed(err error) {
 func (l *live) attemptDone() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.leaveAttempt()
+}
+
+// maxAttemptTimes bounds what is kept of a caller that tries without end.
+const maxAttemptTimes = 64
+
+// leaveAttempt notes how long the attempt took that is under way, if there is one.
+func (l *live) leaveAttempt() {
+	if l.inFlight && !l.ended && len(l.call.AttemptTimes) < maxAttemptTimes {
+		l.call.AttemptTimes = append(l.call.AttemptTimes, l.now()-l.attemptStart)
+	}
 	l.inFlight = false
 }
 

@@ -63,6 +63,7 @@ type live struct {
 
 	generation generation
 	// Offsets from call.Start; zero means it has not happened.
+	attemptStart                                                     time.Duration
 	sent, firstEvent, firstContent, lastContent, engineEnd, initDone time.Duration
 	firstToken                                                       trace.Span // ended; the parent of queue and prefill
 	gaps, chunkGaps                                                  []metric.RecordOption
