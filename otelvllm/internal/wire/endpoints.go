@@ -16,9 +16,11 @@ type Endpoint struct {
 	// have such words at the end of theirs.
 	root    bool
 	request *node[Request]
-	form    bool          // a request is a form: its fields are read, not request
-	body    *node[answer] // of an answer in one piece
-	event   *node[answer] // of an event's data
+	form    bool // a request is a form: its fields are read, not request
+	// Socket is true where a GET request turns the connection into a WebSocket, on which both sides send messages.
+	Socket bool
+	body   *node[answer] // of an answer in one piece
+	event  *node[answer] // of an event's data
 	// usageOption is true where a stream tells usage only if stream_options.include_usage asks for it.
 	usageOption bool
 	// last are the types of the events that end a stream, in the dialects where [DONE] does not.
@@ -40,6 +42,7 @@ var endpoints = [...]Endpoint{
 	{Operation: "invocation", path: "/invocations", root: true, request: invocationRequest, body: invocationBody, event: invocationEvent, usageOption: true},
 	{Operation: "transcription", path: "/v1/audio/transcriptions", form: true, body: audioBody, event: audioEvent},
 	{Operation: "translation", path: "/v1/audio/translations", form: true, body: audioBody, event: audioEvent},
+	{Operation: "realtime", path: "/v1/realtime", Socket: true, request: rankingRequest, body: realtimeBody, event: realtimeEvent},
 	{Operation: "chat", path: "/v2/chat", request: cohereRequest, body: cohereBody, event: cohereEvent, last: cohereLast},
 	{Operation: "embeddings", path: "/v2/embed", request: cohereEmbedRequest, body: cohereEmbedBody, event: cohereEmbedBody},
 	{Operation: "pooling", path: "/pooling", root: true, request: poolingRequest, body: embeddingBody, event: embeddingBody},
@@ -57,11 +60,12 @@ var endpoints = [...]Endpoint{
 // Match returns the endpoint that a request goes to, judged by the end of its path, so that a gateway's own prefix
 // does not matter. Nil means that it is no inference endpoint.
 func Match(method, path string) *Endpoint {
-	if method != "POST" {
+	socket := method == "GET"
+	if !socket && method != "POST" {
 		return nil
 	}
 	for i := range endpoints {
-		if e := &endpoints[i]; strings.HasSuffix(path, e.path) && (!e.root || len(path) == len(e.path)) {
+		if e := &endpoints[i]; e.Socket == socket && strings.HasSuffix(path, e.path) && (!e.root || len(path) == len(e.path)) {
 			return e
 		}
 	}

@@ -30,6 +30,7 @@ type Seen struct {
 	Events   int // events with data, apart from [DONE] and what comes after the end of the stream
 	Contents int // those of them with content
 	Comments int // comments, which keep a silent connection alive
+	Answers  int // answers that ended on a WebSocket, which can take several
 }
 
 // Facts is what an answer told.
@@ -43,6 +44,7 @@ type Facts struct {
 	Done          bool     // the stream said that it is complete
 	Err           *Error   // an event or a body told an error
 	Opaque        bool     // it is compressed, or neither JSON nor an event stream, and was not read
+	Left          bool     // the caller closed the WebSocket while an answer was under way
 
 	Oversize int64 // events that were too long to read
 	Invalid  int64 // events and bodies that were not valid JSON, and counts and times that were none

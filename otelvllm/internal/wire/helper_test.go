@@ -98,10 +98,18 @@ func cuts(p []byte, n int) [][]byte {
 	return append(pieces, p)
 }
 
+// endpointAt returns the endpoint with the given path, whatever its method.
+func endpointAt(path string) *Endpoint {
+	if e := Match("POST", path); e != nil {
+		return e
+	}
+	return Match("GET", path)
+}
+
 // answerOf reads an answer that comes in pieces.
 func answerOf(path string, status int, h http.Header, pieces ...[]byte) (Seen, Facts) {
 	var sum Seen
-	r := Match("POST", path).NewResponseReader()
+	r := endpointAt(path).NewResponseReader()
 	r.Header(status, h)
 	for _, p := range pieces {
 		p = bytes.Clone(p)
@@ -122,7 +130,7 @@ func stream(path, body string) (Seen, Facts) {
 
 // requestOf reads a request's body that comes in pieces.
 func requestOf(path string, pieces ...[]byte) Request {
-	r := Match("POST", path).NewRequestReader()
+	r := endpointAt(path).NewRequestReader()
 	for _, p := range pieces {
 		p = bytes.Clone(p)
 		r.Write(p)

@@ -27,6 +27,8 @@ type ResponseReader struct {
 
 	facts Facts
 	read  bool // the body that is not streamed is in facts
+
+	socket *socket // nil: it is no WebSocket
 }
 
 type format uint8
@@ -35,6 +37,7 @@ const (
 	formatUnread format = iota
 	formatStream
 	formatBody
+	formatSocket
 )
 
 // NewResponseReader returns a reader for one answer.
@@ -44,6 +47,9 @@ func (e *Endpoint) NewResponseReader() *ResponseReader { return &ResponseReader{
 func (r *ResponseReader) Header(status int, h http.Header) {
 	r.refused = status >= 400
 	switch mediaType := mediaTypeOf(h); {
+	case status == http.StatusSwitchingProtocols && r.endpoint.Socket:
+		r.format, r.facts.Streamed = formatSocket, true
+		r.listen(strings.Contains(strings.ToLower(strings.Join(h.Values("Sec-Websocket-Extensions"), ",")), "permessage-deflate"))
 	case !isIdentity(h):
 		r.facts.Opaque = true
 		r.facts.Streamed = mediaType == "text/event-stream"
@@ -115,6 +121,10 @@ func (r *ResponseReader) Write(p []byte) Seen {
 			r.facts, r.read = Facts{}, false
 			r.choices = r.choices[:0]
 		}
+	case formatSocket:
+		r.seen = Seen{}
+		r.socket.toCaller.write(p)
+		return r.seen
 	case formatUnread:
 	}
 	return Seen{}
@@ -153,6 +163,9 @@ func (r *ResponseReader) Facts() *Facts {
 	if r.format == formatBody && !r.read && r.scan.whole() {
 		r.read = true
 		r.take()
+	}
+	if r.socket != nil {
+		r.socket.settle(&r.facts)
 	}
 	return &r.facts
 }

@@ -228,7 +228,9 @@ func TestMatchKnowsEndpointsByTheEndOfTheirPath(t *testing.T) {
 		{"GET", "/v1/responses/resp_1", ""},
 		{"POST", "/v1/responses/resp_1/cancel", ""},
 		{"POST", "/v1/responses/render", ""},
-		{"GET", "/v1/realtime", ""},
+		{"GET", "/v1/realtime", "realtime"},
+		{"GET", "/team/a/v1/realtime", "realtime"},
+		{"POST", "/v1/realtime", ""},
 		{"POST", "/game/score", ""}, // another server's
 		{"POST", "/rooms/7/messages", ""},
 		{"POST", "/v1/load_lora_adapter", ""},
