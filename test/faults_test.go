@@ -22,9 +22,11 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelvllm/otelvllm-go/examples/gateway/sidecar"
 	"github.com/otelvllm/otelvllm-go/otelvllm"
+	"github.com/otelvllm/otelvllm-go/otelvllm/otlp"
 	"github.com/otelvllm/otelvllm-go/otelvllm/watchdog"
 )
 
@@ -44,6 +46,8 @@ type bench struct {
 	gateway *sidecar.Sidecar
 	front   *httptest.Server
 	spans   *tracetest.InMemoryExporter
+	jaeger  *jaeger         // nil: the spans are looked at in memory
+	export  *otlp.Telemetry // to Jaeger
 	streams sync.WaitGroup
 	leave   context.CancelFunc
 	ctx     context.Context
@@ -78,6 +82,7 @@ func TestLiveFaults(t *testing.T) {
 		}
 	}
 	t.Cleanup(stop)
+	traces := startJaeger(t)
 	var table []string
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
@@ -91,18 +96,18 @@ func TestLiveFaults(t *testing.T) {
 				}
 				running = setup
 			}
-			table = append(table, runFault(t, kit, f))
+			table = append(table, runFault(t, kit, traces, f))
 			if f.undo == nil {
 				stop()
 			}
 		})
 	}
-	t.Logf("\n| fault | cause wanted | cause named | after the fault (threshold %s) | after the silence began | stall span before the request ended |\n|---|---|---|---|---|---|\n%s", faultStall, strings.Join(table, "\n"))
+	t.Logf("\n| fault | cause wanted | cause named | after the fault (threshold %s) | after the silence began | stall span %s before the request ended |\n|---|---|---|---|---|---|\n%s", faultStall, where(traces), strings.Join(table, "\n"))
 }
 
 // runFault plays one fault and returns its row.
-func runFault(t *testing.T, kit string, f fault) string {
-	b := newBench(t, kit)
+func runFault(t *testing.T, kit string, traces *jaeger, f fault) string {
+	b := newBench(t, kit, traces)
 	defer b.close()
 	b.run("first", `"max_tokens":4`) // the engine is known to be up
 	settle(t, b)
@@ -118,7 +123,11 @@ func runFault(t *testing.T, kit string, f fault) string {
 	}
 	exported := "-"
 	if !f.idle {
-		exported = fmt.Sprint(b.stallExported(f.want))
+		seen := b.stallExported
+		if b.jaeger != nil {
+			seen = b.stallInJaeger
+		}
+		exported = fmt.Sprint(seen(f.want))
 		if exported != "true" {
 			t.Error("no stall span with the cause was exported while the request hung")
 		}
@@ -129,11 +138,24 @@ func runFault(t *testing.T, kit string, f fault) string {
 	return fmt.Sprintf("| %s | %s | %s | %.1f s | %.1f s | %s |", f.name, f.want, got, took.Seconds(), silence.Seconds(), exported)
 }
 
-func newBench(t *testing.T, kit string) *bench {
+func newBench(t *testing.T, kit string, traces *jaeger) *bench {
 	engine, _ := url.Parse(faultEngine)
-	b := &bench{t: t, kit: kit, spans: tracetest.NewInMemoryExporter()}
+	b := &bench{t: t, kit: kit, spans: tracetest.NewInMemoryExporter(), jaeger: traces}
+	var provider trace.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSyncer(b.spans))
+	if traces != nil {
+		for name, value := range map[string]string{
+			"OTEL_EXPORTER_OTLP_ENDPOINT": traces.otlp, "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none", "OTEL_BSP_SCHEDULE_DELAY": "200",
+		} {
+			t.Setenv(name, value)
+		}
+		var err error
+		if b.export, err = otlp.Setup(t.Context(), otlp.WithoutGlobals()); err != nil {
+			t.Fatal(err)
+		}
+		provider = b.export.TracerProvider()
+	}
 	b.gateway = sidecar.New(sidecar.Config{Engine: engine, StallAfter: faultStall, ScrapeInterval: 500 * time.Millisecond, UsageInjection: true},
-		otelvllm.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSyncer(b.spans))))
+		otelvllm.WithTracerProvider(provider))
 	b.front = httptest.NewServer(b.gateway.Handler)
 	b.ctx, b.leave = context.WithCancel(t.Context())
 	b.streams.Go(func() { _ = b.gateway.Monitor.Run(b.ctx) })
@@ -146,6 +168,19 @@ func (b *bench) close() {
 	b.front.CloseClientConnections()
 	b.streams.Wait()
 	b.front.Close()
+	if b.export != nil {
+		if err := b.export.Shutdown(context.Background()); err != nil {
+			b.t.Errorf("send the rest of the spans: %v", err)
+		}
+	}
+}
+
+// where says where the spans are looked at.
+func where(traces *jaeger) string {
+	if traces != nil {
+		return "in Jaeger"
+	}
+	return "exported"
 }
 
 // settle waits until the monitor has seen the engine up.
@@ -170,7 +205,8 @@ func (b *bench) run(prompt, more string) {
 	}
 }
 
-// hang starts n streams of many tokens in the background, and waits for the first bytes of the first if asked.
+// hang keeps n streams of many tokens going in the background until the bench is closed: on a quiet machine the engine
+// ends one in three seconds, which is too soon for most faults.
 func (b *bench) hang(n int, tokens int) { b.hangOn("", n, tokens) }
 
 // hangOn is hang on one rank of an engine with several; empty leaves the choice to vLLM.
@@ -178,17 +214,26 @@ func (b *bench) hangOn(rank string, n, tokens int) {
 	for i := range n {
 		b.streams.Go(func() {
 			body := fmt.Sprintf(`{"model":"tiny","prompt":"number %d","stream":true,"max_tokens":%d,"ignore_eos":true}`, i, tokens)
-			req, _ := http.NewRequestWithContext(b.ctx, http.MethodPost, b.front.URL+"/v1/completions", strings.NewReader(body))
-			req.Header.Set("Content-Type", "application/json")
-			if rank != "" {
-				req.Header.Set("X-Data-Parallel-Rank", rank)
-			}
-			if resp, err := http.DefaultClient.Do(req); err == nil {
-				_, _ = io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
+			for b.ctx.Err() == nil && b.stream(rank, body) {
 			}
 		})
 	}
+}
+
+// stream reads one stream to its end, and tells whether there was one.
+func (b *bench) stream(rank, body string) bool {
+	req, _ := http.NewRequestWithContext(b.ctx, http.MethodPost, b.front.URL+"/v1/completions", strings.NewReader(body))
+	req.Header.Set("Content-Type", "application/json")
+	if rank != "" {
+		req.Header.Set("X-Data-Parallel-Rank", rank)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	return err == nil && resp.StatusCode == http.StatusOK
 }
 
 // decoding waits until a request of ours is with the engine, and a second more: a busy vLLM may send its first tokens
@@ -299,13 +344,13 @@ var faults = []fault{
 	{"API process wedged", nil, nil, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "wedge", "api") }, resume, watchdog.EngineWedged, false},
 	{"asleep", nil, nil, func(b *bench) { b.dev("/sleep?level=1"); b.hang(1, 50) }, func(b *bench) { b.dev("/wake_up"); <-time.After(time.Second) }, watchdog.EngineAsleep, false},
 	{"paused", nil, nil, func(b *bench) { b.hang(8, 1900); b.decoding(); b.dev("/pause?mode=keep") }, func(b *bench) { b.dev("/resume"); <-time.After(time.Second) }, watchdog.EngineAsleep, false},
-	{"queue beyond --max-num-seqs", nil, nil, func(b *bench) { b.hang(16, 1900) }, func(b *bench) { b.leave(); <-time.After(2 * time.Second) }, watchdog.QueueSaturated, false},
+	{"queue beyond --max-num-seqs", nil, nil, func(b *bench) { b.hang(48, 1900) }, func(b *bench) { b.leave(); <-time.After(2 * time.Second) }, watchdog.QueueSaturated, false},
 	{"slow reader", nil, nil, slowReader, nothing, watchdog.SlowClient, false},
 	{"API process killed", nil, nil, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "kill", "api") }, nil, watchdog.EngineDead, true},
 	{"engine killed", []string{}, []string{"X=1"}, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "kill") }, nil, watchdog.EngineDead, true},
 	{"worker killed", []string{}, []string{"X=2"}, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "kill", "worker") }, nil, watchdog.EngineDead, true},
 	{"keep-alive comments over a wedged engine", keepAlive, nil, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "wedge") }, nil, watchdog.EngineWedged, false},
-	{"KV cache full, preemption", fullCache, nil, func(b *bench) { b.hang(8, 1400) }, nil, watchdog.PreemptionThrash, false},
+	{"KV cache full, preemption", fullCache, nil, func(b *bench) { b.hang(16, 1400) }, nil, watchdog.PreemptionThrash, false},
 	{"one of two ranks wedged", twoRanks, nil, func(b *bench) {
 		b.hangOn("0", 8, 1900)
 		b.hangOn("1", 8, 1900)
