@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
+	"github.com/otelvllm/otelvllm-go/otelvllm/internal/httpwrap"
 )
 
 // header takes the status and the headers of the answer, from whoever sees it first: the
@@ -47,6 +48,10 @@ func (l *live) read(p []byte) {
 	}
 	now := l.now()
 	seen := l.answer.Write(p)
+	if l.answer.Socket() {
+		l.heard(now, seen)
+		return
+	}
 	l.content.answer(p)
 	switch {
 	case seen.Contents > 0:
@@ -78,9 +83,12 @@ func (l *live) contents(now time.Duration, n int) {
 		l.prepareGaps()
 		n--
 	} else {
-		l.gap(now - l.lastContent)
+		if !l.talk.pause {
+			l.gap(now - l.lastContent)
+		}
 		n--
 	}
+	l.talk.pause = false
 	for range n {
 		l.gap(0)
 	}
@@ -133,8 +141,12 @@ func (l *live) answerEnd(err error) {
 	if l.ended {
 		return
 	}
-	if l.answer != nil && err == nil {
+	switch {
+	case l.answer == nil:
+	case err == nil:
 		l.answer.End()
+	case err == httpwrap.ErrClosed: //nolint:errorlint // the sentinel is passed as it is
+		l.answer.HungUp()
 	}
 	l.engineEnd = l.now()
 	l.evidence.bodyErr = err

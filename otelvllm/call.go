@@ -11,8 +11,8 @@ import (
 // disagree. It is a plain value: a hook may keep it.
 type Call struct {
 	// Operation is the GenAI operation: "chat", "text_completion" or "embeddings", and for what the
-	// conventions have no word, vLLM's own: "rerank", "score", "classify", "pooling", "tokenize" and
-	// the like.
+	// conventions have no word, vLLM's own: "rerank", "score", "classify", "pooling", "tokenize",
+	// "realtime" and the like.
 	Operation string
 	// Model is the model that was asked for; empty if the request did not name one.
 	Model string
@@ -36,7 +36,8 @@ type Call struct {
 	// Generation is the duration of the generation span: sending the request until the engine's
 	// answer ended. Zero if no generation began.
 	Generation time.Duration
-	// TimeToFirstChunk is the time from Start to the first event of a stream; zero if none came.
+	// TimeToFirstChunk is the time from Start to the first event of a stream; zero if none came. On a WebSocket it, and
+	// TimeToFirstToken, count from when the caller first gave the engine something to do.
 	TimeToFirstChunk time.Duration
 	// TimeToFirstToken is the time from Start to the first content: text, reasoning or a tool
 	// call. Answers that are not streamed have it only where the engine told its timings. Zero
@@ -70,12 +71,16 @@ type Call struct {
 	// ServerAddress and ServerPort name the engine; empty and zero where no Transport saw it.
 	ServerAddress string
 	ServerPort    int
+
+	// socket tells that the call was a WebSocket. How long it lasts is mostly the caller's doing.
+	socket bool
 }
 
 // OutputRate returns the output tokens per second of the generation, as vLLM computes its own
-// tokens_per_second, and false if it is unknown or there are fewer than two tokens.
+// tokens_per_second, and false if it is unknown, there are fewer than two tokens, or the call was a WebSocket, whose
+// generation lasts as long as the caller speaks.
 func (c *Call) OutputRate() (float64, bool) {
-	if !c.Usage.Output.Known || c.Usage.Output.N < 2 || c.Generation <= 0 {
+	if c.socket || !c.Usage.Output.Known || c.Usage.Output.N < 2 || c.Generation <= 0 {
 		return 0, false
 	}
 	return float64(c.Usage.Output.N) / c.Generation.Seconds(), true
@@ -83,10 +88,10 @@ func (c *Call) OutputRate() (float64, bool) {
 
 // TimePerOutputToken returns (duration − time to first token) ÷ (output tokens − 1), the formula
 // of gen_ai.server.time_per_output_token in the GenAI conventions v1.41, and false where a part of
-// it is unknown or there are fewer than two tokens.
+// it is unknown, there are fewer than two tokens, or the call was a WebSocket.
 func (c *Call) TimePerOutputToken() (time.Duration, bool) {
 	rest := c.Duration - c.TimeToFirstToken
-	if !c.Usage.Output.Known || c.Usage.Output.N < 2 || c.TimeToFirstToken <= 0 || rest <= 0 {
+	if c.socket || !c.Usage.Output.Known || c.Usage.Output.N < 2 || c.TimeToFirstToken <= 0 || rest <= 0 {
 		return 0, false
 	}
 	return rest / time.Duration(c.Usage.Output.N-1), true

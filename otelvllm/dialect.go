@@ -37,7 +37,7 @@ func dialectAttributes(dialects []Dialect, c *Call, r wire.Request) []attribute.
 	for _, d := range dialects {
 		switch d {
 		case Langfuse:
-			if c.TimeToFirstToken > 0 {
+			if c.TimeToFirstToken > 0 && !c.socket { // else it does not count from Start
 				kvs = append(kvs, keyLangfuseStart.String(c.Start.Add(c.TimeToFirstToken).UTC().Format(time.RFC3339Nano)))
 			}
 		case OpenInference:

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/otelvllm/otelvllm-go/otelvllm/internal/httpwrap"
 	"github.com/otelvllm/otelvllm-go/otelvllm/internal/wire"
 )
 
@@ -65,9 +66,13 @@ func (l *live) readAnswer() {
 		return
 	}
 	f := l.answer.Facts()
-	e.streamed, e.engine = f.Streamed, f.Err
+	e.streamed, e.engine, e.opaque = f.Streamed, f.Err, f.Opaque
+	if f.Left {
+		e.bodyErr = httpwrap.ErrClosed
+	}
 	e.ended = f.Done || (e.bodyErr == nil && finished(f.FinishReasons)) || f.Opaque && e.bodyErr == nil
 	c := &l.call
+	c.socket = l.answer.Socket()
 	c.ResponseID, c.ResponseModel = clean(f.ID, maxText), clean(f.Model, maxText)
 	if c.Model == "" {
 		c.Model = c.ResponseModel
@@ -114,10 +119,15 @@ func (l *live) timing() {
 	if l.firstContent == 0 && c.Engine.Known && !l.evidence.streamed {
 		c.TimeToFirstToken = max(l.sent, l.generation.start) + c.Engine.Queue + c.Engine.Prefill
 	}
+	start := l.clientStart
+	if began := l.talk.began; began > 0 {
+		c.TimeToFirstChunk, c.TimeToFirstToken = max(0, l.firstEvent-began), max(0, l.firstContent-began)
+		start = began
+	}
 	if l.side.client {
 		l.side.clientDuration = l.engineEnd - l.clientStart
 		if l.firstEvent > 0 {
-			l.side.clientFirst = l.firstEvent - l.clientStart
+			l.side.clientFirst = l.firstEvent - start
 		}
 	}
 }
@@ -132,7 +142,7 @@ func (l *live) endSpans() {
 		case l.firstToken != nil:
 		case told:
 			l.firstTokenSpan(sent + c.Engine.Queue + c.Engine.Prefill)
-		case c.Stream && c.Outcome != Rejected:
+		case c.Stream && c.Outcome != Rejected && (!c.socket || l.talk.began > 0):
 			l.firstTokenSpan(l.engineEnd)
 		}
 		if c.Engine.Known && l.firstToken != nil {
@@ -151,7 +161,7 @@ func (l *live) endSpans() {
 		g.span.End(trace.WithTimestamp(l.at(l.engineEnd)))
 	}
 	if l.span.IsRecording() {
-		l.span.SetAttributes(callAttributes(c, l.evidence.streamed)...)
+		l.span.SetAttributes(callAttributes(c, l.evidence.streamed && !l.evidence.opaque)...)
 		l.span.SetAttributes(dialectAttributes(l.core.dialects, c, l.asked)...)
 		l.span.SetAttributes(l.content.attributes(l.core.capture, l.evidence.streamed)...)
 	}

@@ -60,6 +60,7 @@ type live struct {
 	evidence  evidence
 	asked     wire.Request
 	content   *recording
+	talk      talk // on a WebSocket
 
 	generation generation
 	// Offsets from call.Start; zero means it has not happened.

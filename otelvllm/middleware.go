@@ -15,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelvllm/otelvllm-go/otelvllm/internal/httpwrap"
-	"github.com/otelvllm/otelvllm-go/otelvllm/internal/wire"
 )
 
 // Middleware returns a wrapper for the handlers of a server that answers inference requests, be it
@@ -54,7 +53,7 @@ func (c *core) serve(next http.Handler, w http.ResponseWriter, r *http.Request) 
 		}
 		ctx, s.span = c.tracer.Start(parent, method(r.Method), opts...)
 	}
-	endpoint := wire.Match(r.Method, r.URL.Path)
+	endpoint := endpointOf(r)
 	if endpoint != nil {
 		ctx, s.live = c.begin(ctx, opening{
 			operation: endpoint.Operation, route: r.URL.Path, endpoint: endpoint, kind: trace.SpanKindInternal,
@@ -95,6 +94,7 @@ type serverCall struct {
 	request *http.Request // as it came; the pattern of an inner ServeMux is given back to it
 	span    trace.Span    // nil if the caller has one
 	live    *live         // nil if it is not an inference request
+	socket  *callerSocket // nil if no handler has taken over the connection of a WebSocket
 	status  int
 }
 
@@ -146,10 +146,19 @@ func (s *serverCall) WriteEnded() {
 }
 
 func (s *serverCall) Done(returned bool) {
+	if s.socket != nil && returned && s.socket.outlives() {
+		return
+	}
+	s.end(s.request.Context(), returned)
+}
+
+// end ends the call and the SERVER span.
+func (s *serverCall) end(caller context.Context, returned bool) {
 	if s.live != nil {
-		s.live.end(s.request.Context(), func(e *evidence) {
+		s.live.end(caller, func(e *evidence) {
 			e.unwound = !returned
-			if returned && s.live.call.Status == 0 {
+			s.leftOpen(e)
+			if returned && s.live.call.Status == 0 && s.socket == nil {
 				e.answered = true
 				s.live.call.Status = http.StatusOK // net/http's own answer to a handler that wrote nothing
 			}

@@ -27,8 +27,9 @@ type evidence struct {
 
 	answered bool // an answer began
 	status   int
-	streamed bool // it was a stream of events
-	ended    bool // the stream told its end: [DONE], or a reason for every choice
+	streamed bool // it was a stream of events, or a WebSocket
+	opaque   bool // it could not be read
+	ended    bool // the stream told its end: [DONE], a reason for every choice, or a WebSocket's close
 	engine   *wire.Error
 }
 

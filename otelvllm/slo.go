@@ -57,7 +57,7 @@ func (s SLO) judge(c *Call) []verdict {
 	perToken, known := c.TimePerOutputToken()
 	add(objectiveFirstToken, s.TimeToFirstToken, c.TimeToFirstToken, c.Stream && c.TimeToFirstToken > 0)
 	add(objectivePerToken, s.TimePerOutputToken, perToken, c.Stream && known)
-	add(objectiveTotal, s.Total, c.Duration, true)
+	add(objectiveTotal, s.Total, c.Duration, !c.socket)
 	if len(verdicts) == 0 {
 		return nil
 	}

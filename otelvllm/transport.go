@@ -59,7 +59,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if out.Header == nil {
 		out.Header = make(http.Header)
 	}
-	if endpoint := wire.Match(r.Method, r.URL.Path); endpoint != nil {
+	if endpoint := endpointOf(r); endpoint != nil {
 		if err := a.open(out, endpoint, start); err != nil {
 			return nil, err
 		}
@@ -153,7 +153,8 @@ func (a *attempt) answered(resp *http.Response) {
 	if a.live != nil {
 		a.live.header(resp.StatusCode, resp.Header)
 	}
-	if resp.StatusCode == http.StatusSwitchingProtocols || resp.Body == nil || resp.Body == http.NoBody {
+	unknown := resp.StatusCode == http.StatusSwitchingProtocols && (a.live == nil || !a.live.onSocket())
+	if unknown || resp.Body == nil || resp.Body == http.NoBody {
 		a.End(nil)
 		return
 	}

@@ -26,8 +26,12 @@ func (l *live) waterfall() []inflight.Span {
 	}
 	gen := add("generation", root, l.generation.start, c.Generation)
 	sent := max(l.sent, l.generation.start)
-	if c.TimeToFirstToken > sent {
-		first := add("first_token", gen, sent, c.TimeToFirstToken-sent)
+	firstToken := c.TimeToFirstToken
+	if c.socket {
+		firstToken = l.firstContent
+	}
+	if firstToken > sent {
+		first := add("first_token", gen, sent, firstToken-sent)
 		if c.Engine.Known {
 			queued := l.queueStart(sent)
 			add("queue", first, queued, c.Engine.Queue)

@@ -23,6 +23,8 @@ const (
 	PhaseDecode Phase = "decode"
 	// PhaseBody lasts from the headers of an answer that is not streamed to its end.
 	PhaseBody Phase = "body"
+	// PhaseIdle is the caller's turn on a WebSocket: the engine owes nothing, and its silence is none.
+	PhaseIdle Phase = "idle"
 )
 
 // Info is what is known about a request when it begins. Empty strings mean unknown.

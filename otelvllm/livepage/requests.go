@@ -125,6 +125,8 @@ func phase(p inflight.Phase) (words, class string) {
 		return "decode", "decode"
 	case inflight.PhaseBody:
 		return "reading the answer", "decode"
+	case inflight.PhaseIdle:
+		return "the caller's turn", "before"
 	}
 	return orUnknown(string(p)), "wait"
 }

@@ -80,7 +80,11 @@ func (x *look) requestEvidence(s *inflight.Status) map[string]any {
 	return m
 }
 
+// quiet is for how long a request waits for one thing; zero on a WebSocket whose engine owes nothing.
 func (x *look) quiet(s *inflight.Status) time.Duration {
+	if s.Phase == inflight.PhaseIdle {
+		return 0
+	}
 	return max(0, x.view.Now.Sub(quietSince(s)))
 }
 

@@ -7,8 +7,8 @@ import (
 )
 
 // WatchBody returns rc watched by o. The result has io.WriterTo where rc has it, and io.Writer and
-// CloseWrite, which the body of an answer 101 Switching Protocols has; what is written is not
-// watched. A nil rc and http.NoBody come back as they are, as does any rc if o is nil.
+// CloseWrite, which the body of an answer 101 Switching Protocols has; what is written is
+// watched by a [BodyWriteObserver]. A nil rc and http.NoBody come back as they are, as does any rc if o is nil.
 //
 // The body of an outgoing request with GetBody is better read from what GetBody returns: net/http
 // sends a body that it knows to be in memory together with the header, in one write.
@@ -32,6 +32,12 @@ func (b *body) wrap() io.ReadCloser {
 	w, writes := b.rc.(io.Writer)
 	_, copies := b.rc.(io.WriterTo)
 	c, halves := b.rc.(closeWriter)
+	if o, ok := b.o.(BodyWriteObserver); ok && writes {
+		w = &writeTap{b, w, o}
+		if halves {
+			c = &closeTap{b, c, o}
+		}
+	}
 	to := bodyTo{b}
 	switch {
 	case writes && copies && halves:
@@ -63,6 +69,36 @@ func (b *body) wrap() io.ReadCloser {
 }
 
 type closeWriter interface{ CloseWrite() error }
+
+// writeTap shows what is written to a body.
+type writeTap struct {
+	b *body
+	w io.Writer
+	o BodyWriteObserver
+}
+
+func (t *writeTap) Write(p []byte) (int, error) {
+	n, err := t.w.Write(p)
+	if n > 0 && !t.b.ended.Load() {
+		t.o.BodyWritten(p[:within(n, len(p))])
+	}
+	return n, err
+}
+
+// closeTap tells that nothing more is written to a body.
+type closeTap struct {
+	b *body
+	c closeWriter
+	o BodyWriteObserver
+}
+
+func (t *closeTap) CloseWrite() error {
+	err := t.c.CloseWrite()
+	if !t.b.ended.Load() {
+		t.o.BodyWriteClosed()
+	}
+	return err
+}
 
 // Read reads and then shows what was read, be it with an error or not.
 func (b *body) Read(p []byte) (int, error) {

@@ -30,6 +30,10 @@
 // handler does neither and the server drains the body before it writes a header, they are on the
 // server's own request alone.
 //
+// A connection that the handler takes over is the server's own, unless the observer follows its protocol
+// ([SwitchObserver]). Then it is a net.Conn with CloseWrite where the server's has it, with the server's own behind
+// NetConn, and without what else a *net.TCPConn or *tls.Conn can do.
+//
 // A writer may lack an interface that a writer it unwraps to has. http.ResponseController then
 // reaches the latter through Unwrap, and a flush or a hijack passes unseen.
 package httpwrap

@@ -57,6 +57,31 @@ type WriteObserver interface {
 	WriteEnded()
 }
 
+// SwitchObserver is what an [Observer] can have beside its own methods, to follow a connection that the handler takes
+// over (http.Hijacker) to speak another protocol on it.
+type SwitchObserver interface {
+	// Switched is called when the handler has taken over the connection of a request with the header Upgrade. It
+	// returns who watches the connection. With nil nobody does, and the handler gets the server's own connection. On a
+	// connection that is watched, ResponseHeader is called with what the handler writes as the head of the answer,
+	// unless it has called WriteHeader before.
+	Switched() ConnObserver
+}
+
+// ConnObserver sees a connection that a handler has taken over, also after the handler has returned. Its methods are
+// called on the goroutines that move the bytes, so one that reads and one that writes can call at once. They must not
+// block. The slices are valid only during the call and must not be changed.
+type ConnObserver interface {
+	// Received is shown what was read from the caller.
+	Received(p []byte)
+	// Sent is shown what was written to the caller after the head of the answer, once it was taken.
+	Sent(p []byte)
+	// Broken is called at most once, with the first error of a read or a write that is no timeout; io.EOF says that the
+	// caller sends nothing more.
+	Broken(err error)
+	// Closed is called at most once, when the connection is closed on this side. Broken is not called after it.
+	Closed()
+}
+
 // BodyObserver sees a body that a client sends or reads. Its methods are called on the goroutines
 // that move the bytes, never under a lock, and must not block. The slice that Body gets is valid
 // only during the call and must not be changed.
@@ -68,4 +93,14 @@ type BodyObserver interface {
 	// closes never ends. No call of Body begins after End has begun, but where one goroutine
 	// closes a body that another reads, one may still be under way.
 	End(err error)
+}
+
+// BodyWriteObserver is what a [BodyObserver] can have beside its own methods, to see what is written to the body of an
+// answer 101 Switching Protocols. The rules for a BodyObserver's methods hold for it; what is written after the End of
+// what is read is not shown.
+type BodyWriteObserver interface {
+	// BodyWritten is shown what was written, once it was taken.
+	BodyWritten(p []byte)
+	// BodyWriteClosed is called after CloseWrite: nothing more will be written.
+	BodyWriteClosed()
 }

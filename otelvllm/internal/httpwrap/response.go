@@ -62,17 +62,27 @@ func (x *exchange) flushError() error {
 	return err
 }
 
-// hijack forwards and, where the handler got the connection, watches no more: what is said on it is
-// not HTTP that this package could follow.
+// hijack forwards and, where the handler got the connection, watches no more, as what is said on it is not HTTP, unless
+// the observer knows that protocol.
 func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := x.w.(http.Hijacker).Hijack()
-	if err == nil {
-		if x.outer.Header.Get("Upgrade") != "" {
-			x.header(http.StatusSwitchingProtocols)
-		}
-		x.phase.Store(hijacked)
+	if err != nil {
+		return conn, rw, err
 	}
-	return conn, rw, err
+	upgrade := x.outer.Header.Get("Upgrade") != ""
+	told := x.phase.Load() != unsent
+	if switches, ok := x.o.(SwitchObserver); ok && upgrade && !x.done.Load() {
+		if o := switches.Switched(); o != nil {
+			x.phase.Store(hijacked)
+			conn, rw = x.watchConn(o, conn, rw, told)
+			return conn, rw, nil
+		}
+	}
+	if upgrade {
+		x.header(http.StatusSwitchingProtocols)
+	}
+	x.phase.Store(hijacked)
+	return conn, rw, nil
 }
 
 // header tells the observer the final header, the first time it is called.

@@ -88,7 +88,7 @@ func (s *engineSide) end() {
 		return
 	}
 	s.take(&r.answer)
-	s.owes = s.generating && s.final
+	s.owes = s.generating && (s.final || s.reader.answer.kind.value() == "session.created" && s.audio)
 }
 
 // take puts a message of the engine into the facts.

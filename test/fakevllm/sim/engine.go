@@ -74,6 +74,7 @@ func (e *Engine) table() []route {
 		{"POST", "/v1/messages", e.serveMessages, true, true},
 		{"POST", "/v1/messages/count_tokens", e.serveCountTokens, true, true},
 		{"POST", "/inference/v1/generate", e.serveGenerate, true, true},
+		{"GET", "/v1/realtime", e.serveRealtime, false, false},
 		{"POST", "/pooling", e.servePooling, true, true},
 		{"POST", "/score", e.serveScore, true, true},
 		{"POST", "/v1/score", e.serveScore, true, true},

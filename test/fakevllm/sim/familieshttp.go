@@ -64,6 +64,10 @@ func (e *Engine) writeHTTP(x *exposition) {
 	}
 	x.histogram("http_request_duration_seconds", "Duration of HTTP requests by handler.", at, durations...)
 	e.writeToolParser(x, at)
+	if f.socketsOpened > 0 {
+		x.gauge("vllm:websocket_connections_active", "WebSockets that are open.", series{"", float64(f.sockets)})
+		x.counter("vllm:websocket_connections", "WebSockets so far.", at, series{"", f.socketsOpened})
+	}
 }
 
 // writeToolParser writes the counter that exists only with --tool-call-parser.

@@ -18,6 +18,8 @@ type front struct {
 	durationOrder                    []httpKey
 	duration                         *histogram
 	toolParser                       map[toolKey]float64
+	sockets                          int // WebSockets that are open
+	socketsOpened                    float64
 }
 
 // httpKey are labels; durations have no status.

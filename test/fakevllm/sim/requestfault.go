@@ -130,13 +130,18 @@ func (c *core) unhang(s *sequence) {
 	s.fault = nil
 	switch {
 	case s.state == stateDeferred:
-		s.state = stateWaiting
-		c.deferred = slices.DeleteFunc(c.deferred, func(other *sequence) bool { return other == s })
-		c.waiting = append(c.waiting, s)
+		c.undefer(s)
 	case s.stopped:
 		s.stopped = false
 		s.computed = min(s.computed, s.total()-1) // what it would have said has to be computed once more
 	}
+}
+
+// undefer puts a sequence that waited outside the queue into it.
+func (c *core) undefer(s *sequence) {
+	s.state = stateWaiting
+	c.deferred = slices.DeleteFunc(c.deferred, func(other *sequence) bool { return other == s })
+	c.waiting = append(c.waiting, s)
 }
 
 // unhangAll lets every sequence go on.

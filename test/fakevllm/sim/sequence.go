@@ -68,6 +68,9 @@ type sequence struct {
 	fault   *Injection // what is to happen to it, nil for nothing
 	stopped bool       // holds its place in the batch and its blocks, and gets nothing computed
 
+	fed     bool // it may have allowed tokens, and more as its input comes
+	allowed int
+
 	out    delta // what the handler has not taken yet
 	hidden bool  // it may not have it yet, because the span is being made
 }

@@ -36,7 +36,7 @@ func (c *core) book(batch []scheduled, now time.Time) (spans []spanRecord) {
 	outputs, tokens := 0, 0
 	for _, b := range batch {
 		s := b.seq
-		if s.state != stateRunning || !c.advance(s, b.tokens) || c.stops(s) {
+		if s.state != stateRunning || !c.advance(s, b.tokens) || c.stops(s) || c.awaitsSound(s) {
 			continue
 		}
 		outputs++
