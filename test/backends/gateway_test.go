@@ -5,69 +5,81 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 // journey is a gateway between a caller and a simulated engine, with real backends behind both.
 type journey struct {
-	*Backends
-	url, admin string
-	gateway    *Process
-	client     *http.Client
+	*Jaeger
+	url, admin, engine string
+	gateway            *Process
+	client             *http.Client
 }
 
-// startJourney builds and starts the programs as an operator would.
-func startJourney(t *testing.T) *journey {
-	t.Helper()
-	if _, err := os.Stat("../../examples/gateway"); errors.Is(err, os.ErrNotExist) {
-		t.Skip("examples/gateway does not exist yet")
+// programs builds the gateway and the simulated engine once, as an operator would, and returns their folder.
+var programs = sync.OnceValues(func() (string, error) {
+	dir, err := filepath.Abs("../../.build/backends")
+	if err != nil {
+		return "", err
 	}
-	j := &journey{Backends: Start(t), client: &http.Client{}}
-	t.Cleanup(j.client.CloseIdleConnections)
-	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "./examples/gateway", "./test/fakevllm")
+	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./examples/gateway", "./test/fakevllm")
 	build.Dir = "../.."
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the programs: %v\n%s", err, out)
+		return "", fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
+	return dir, nil
+})
 
+// startJourney starts both programs with their telemetry going to a Collector whose traces come to jaeger.
+func startJourney(t *testing.T, collector *Collector, jaeger *Jaeger) *journey {
+	t.Helper()
+	dir, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
 	engine, listen, admin := freeAddress(t), freeAddress(t), freeAddress(t)
-	fake := exec.Command(filepath.Join(bin, "fakevllm"), "-listen", engine, "-enable-per-request-metrics", "-allow-request-faults")
-	fake.Env = j.environment("vllm")
+	j := &journey{
+		Jaeger: jaeger, client: &http.Client{},
+		url: "http://" + listen, admin: "http://" + admin, engine: "http://" + engine,
+	}
+	t.Cleanup(j.client.CloseIdleConnections)
+	fake := exec.Command(filepath.Join(dir, "fakevllm"), "-listen", engine, "-enable-per-request-metrics", "-allow-request-faults")
+	fake.Env = telemetryTo(collector, "vllm")
 	StartProcess(t, fake)
 
-	gateway := exec.Command(filepath.Join(bin, "gateway"), "-listen", listen, "-admin", admin, "-engine", "http://"+engine,
+	gateway := exec.Command(filepath.Join(dir, "gateway"), "-listen", listen, "-admin", admin, "-engine", j.engine,
 		"-gpu", "off", "-stall-after", "1s", "-scrape-interval", "200ms")
-	gateway.Env = j.environment("gateway")
+	gateway.Env = telemetryTo(collector, "gateway")
 	j.gateway = StartProcess(t, gateway)
-	j.url, j.admin = "http://"+listen, "http://"+admin
 	if err := eventually(func() error { _, err := j.get(j.admin + "/readyz"); return err }); err != nil {
 		t.Fatalf("wait for the gateway: %v\n%s", err, j.gateway.Output())
 	}
 	return j
 }
 
-// environment has what points a program's telemetry at the Collector, and nothing that the test was started with that
+// startWithAgent starts everything: the programs, the agent's Collector and Jaeger.
+func startWithAgent(t *testing.T) (*journey, *Backends) {
+	t.Helper()
+	b := Start(t)
+	return startJourney(t, b.Collector, b.Jaeger), b
+}
+
+// telemetryTo has what points a program's telemetry at the Collector, and nothing that the test was started with that
 // would point it elsewhere.
-func (j *journey) environment(service string) []string {
-	var env []string
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "OTEL_") && !strings.HasPrefix(kv, "OTELVLLM_") {
-			env = append(env, kv)
-		}
-	}
-	return append(env, "OTEL_SERVICE_NAME="+service,
-		"OTEL_EXPORTER_OTLP_ENDPOINT="+j.OTLPEndpoint, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
-		"OTEL_BSP_SCHEDULE_DELAY=50", "OTEL_BLRP_SCHEDULE_DELAY=50", "OTEL_METRIC_EXPORT_INTERVAL=300")
+func telemetryTo(c *Collector, service string) []string {
+	return environ(map[string]string{
+		"OTEL_SERVICE_NAME":           service,
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + c.HTTP, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+		"OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_BLRP_SCHEDULE_DELAY": "50", "OTEL_METRIC_EXPORT_INTERVAL": "300",
+	})
 }
 
 func (j *journey) get(url string) (string, error) {
@@ -143,7 +155,7 @@ func shape(path, request string, timed bool) string {
 }
 
 func TestGatewayTracesReachJaegerWithTheEnginesOwnSpan(t *testing.T) {
-	j := startJourney(t)
+	j, b := startWithAgent(t)
 	model := j.model(t)
 	for name, c := range map[string]struct {
 		path, operation, body string
@@ -173,7 +185,7 @@ func TestGatewayTracesReachJaegerWithTheEnginesOwnSpan(t *testing.T) {
 		})
 	}
 	t.Run("an error event", func(t *testing.T) { j.checkFailed(t, model) })
-	t.Run("metrics", j.checkMetrics)
+	t.Run("metrics", func(t *testing.T) { checkMetrics(t, b.Sink) })
 }
 
 // checkFailed breaks a stream with an error event, as vLLM does when its engine dies, and checks that the trace says so.
@@ -239,9 +251,9 @@ func checkRequestSpan(t *testing.T, tree *Tree, operation, model string) {
 }
 
 // checkMetrics waits for the metrics that an operator looks at first.
-func (j *journey) checkMetrics(t *testing.T) {
+func checkMetrics(t *testing.T, s *Sink) {
 	err := eventually(func() error {
-		got := j.Metrics()
+		got := s.Metrics()
 		for name, unit := range map[string]string{
 			"gen_ai.server.request.duration":    "s",
 			"gen_ai.server.time_to_first_token": "s",
@@ -275,7 +287,7 @@ func (j *journey) model(t *testing.T) string {
 }
 
 func TestAStallIsInJaegerWhileTheRequestHangs(t *testing.T) {
-	j := startJourney(t)
+	j, _ := startWithAgent(t)
 	model := j.model(t)
 	for name, c := range map[string]struct{ fault, phase string }{
 		"in the middle of a stream":          {"hang-decode", "decode"},

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,11 +16,11 @@ var ErrNoTrace = errors.New("jaeger does not have the trace")
 
 // Trace reads a trace back from Jaeger's /api/traces. id is hexadecimal. A trace that has not arrived is ErrNoTrace;
 // one that has may still lack spans.
-func (b *Backends) Trace(id string) (*Tree, error) {
+func (j *Jaeger) Trace(id string) (*Tree, error) {
 	var answer struct {
 		Data []jaegerTrace
 	}
-	if err := b.get("/api/traces/"+id, &answer); err != nil {
+	if err := j.get("/api/traces/"+id, &answer); err != nil {
 		return nil, err
 	}
 	if len(answer.Data) != 1 {
@@ -32,7 +30,7 @@ func (b *Backends) Trace(id string) (*Tree, error) {
 }
 
 // TraceV3 reads a trace back from Jaeger's /api/v3/traces, which answers in OTLP's JSON.
-func (b *Backends) TraceV3(id string) (*Tree, error) {
+func (j *Jaeger) TraceV3(id string) (*Tree, error) {
 	var answer struct {
 		Result struct {
 			ResourceSpans []struct {
@@ -41,7 +39,7 @@ func (b *Backends) TraceV3(id string) (*Tree, error) {
 			}
 		}
 	}
-	if err := b.get("/api/v3/traces/"+id, &answer); err != nil {
+	if err := j.get("/api/v3/traces/"+id, &answer); err != nil {
 		return nil, err
 	}
 	var spans []*Span
@@ -62,11 +60,11 @@ func (b *Backends) TraceV3(id string) (*Tree, error) {
 
 // Await reads a trace back until ready accepts it, and returns it. ready says what is still missing. The test fails
 // with that, and with the trace as it was last seen, after 30 s.
-func (b *Backends) Await(t testing.TB, id string, ready func(*Tree) error) *Tree {
+func (j *Jaeger) Await(t testing.TB, id string, ready func(*Tree) error) *Tree {
 	t.Helper()
 	var tree *Tree
 	err := eventually(func() (err error) {
-		if tree, err = b.Trace(id); err != nil {
+		if tree, err = j.Trace(id); err != nil {
 			return err
 		}
 		return ready(tree)
@@ -92,25 +90,12 @@ func HasSpans(names ...string) func(*Tree) error {
 	}
 }
 
-func (b *Backends) get(path string, into any) error {
-	resp, err := b.client.Get(b.JaegerURL + path)
-	if err != nil {
-		return fmt.Errorf("jaeger: %w", err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	switch {
-	case err != nil:
-		return fmt.Errorf("jaeger: GET %s: %w", path, err)
-	case resp.StatusCode == http.StatusNotFound:
+func (j *Jaeger) get(path string, into any) error {
+	err := j.client.json(j.URL+path, into)
+	if errors.Is(err, errNotFound) {
 		return ErrNoTrace
-	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("jaeger: GET %s: %s: %.200s", path, resp.Status, body)
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("jaeger: GET %s: %w", path, err)
-	}
-	return nil
+	return err
 }
 
 // jaegerTrace is a trace in the words of Jaeger's own API. Times are microseconds.
