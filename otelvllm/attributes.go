@@ -48,6 +48,8 @@ const (
 	keyReasoningTokens    = attribute.Key("gen_ai.usage.reasoning.output_tokens")
 	keyInputMessages      = attribute.Key("gen_ai.input.messages")
 	keyOutputMessages     = attribute.Key("gen_ai.output.messages")
+	keySystemInstructions = attribute.Key("gen_ai.system_instructions")
+	keyToolDefinitions    = attribute.Key("gen_ai.tool.definitions")
 	keyTokenType          = attribute.Key("gen_ai.token.type")
 	providerVLLM          = "vllm"
 	tokenInput            = "input"

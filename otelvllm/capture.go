@@ -1,6 +1,7 @@
 package otelvllm
 
 import (
+	"encoding/json"
 	"os"
 	"strings"
 	"unicode/utf8"
@@ -11,7 +12,9 @@ import (
 // Capture says what content of requests and answers goes onto the request span. Its zero value
 // captures nothing, which is the default.
 type Capture struct {
-	// Input puts the messages, prompt or texts of the request into gen_ai.input.messages.
+	// Input puts the messages, prompt or texts of the request into gen_ai.input.messages, what the model is told
+	// apart from them into gen_ai.system_instructions, and the tools it may call into gen_ai.tool.definitions. It
+	// reads chats, completions and embeddings, the Responses and Messages APIs, and Cohere's chat.
 	Input bool
 	// Output puts the answer into gen_ai.output.messages: text, reasoning and tool calls.
 	Output bool
@@ -19,8 +22,9 @@ type Capture struct {
 	// from it. Nil changes nothing. It runs on the goroutine that ends the call and must not block;
 	// where it panics, the text is left out.
 	Redact func(string) string
-	// MaxBytes bounds the texts of each of the two attributes together. Zero means 16 KiB. What is
-	// longer is cut at the end of a character; the JSON stays valid.
+	// MaxBytes bounds the texts of each of the attributes together. Zero means 16 KiB. What is longer is cut at
+	// the end of a character, or left out if it is JSON, as the parameters of a tool are; the JSON stays valid. Of
+	// a body at most 1,024 messages are kept.
 	MaxBytes int
 }
 
@@ -102,19 +106,23 @@ func (r *recording) attributes(c Capture, streamed bool) []attribute.KeyValue {
 		return nil
 	}
 	var kvs []attribute.KeyValue
-	if c.Input {
-		if text := c.encode(inputMessages(r.in.data)); text != "" {
-			kvs = append(kvs, keyInputMessages.String(text))
+	add := func(key attribute.Key, text string) {
+		if text != "" {
+			kvs = append(kvs, key.String(text))
 		}
+	}
+	if c.Input {
+		asked := readAsking(r.in.data)
+		add(keyInputMessages, c.encode(asked.messages()))
+		add(keySystemInstructions, c.encodeParts(asked.instructions()))
+		add(keyToolDefinitions, c.encodeTools(asked.tools()))
 	}
 	if c.Output {
 		messages := outputMessages
 		if streamed {
 			messages = streamMessages
 		}
-		if text := c.encode(messages(r.out.data)); text != "" {
-			kvs = append(kvs, keyOutputMessages.String(text))
-		}
+		add(keyOutputMessages, c.encode(messages(r.out.data)))
 	}
 	return kvs
 }
@@ -125,18 +133,75 @@ func (c Capture) encode(messages []message) string {
 	if len(messages) == 0 {
 		return ""
 	}
-	left := c.MaxBytes
-	if left <= 0 {
-		left = defaultMaxBytes
-	}
+	left := c.limit()
 	for i := range messages {
-		for j := range messages[i].Parts {
-			for _, text := range messages[i].Parts[j].texts() {
-				*text = cut(c.redact(*text), &left)
+		m := &messages[i]
+		m.Role, m.FinishReason = role(m.Role), clean(m.FinishReason, maxText)
+		c.trim(m.Parts, &left)
+	}
+	return marshal(messages)
+}
+
+func (c Capture) encodeParts(parts []part) string {
+	if len(parts) == 0 {
+		return ""
+	}
+	left := c.limit()
+	c.trim(parts, &left)
+	return marshal(parts)
+}
+
+func (c Capture) limit() int {
+	if c.MaxBytes > 0 {
+		return c.MaxBytes
+	}
+	return defaultMaxBytes
+}
+
+// trim redacts and cuts the texts of parts.
+func (c Capture) trim(parts []part, left *int) {
+	for i := range parts {
+		for _, text := range parts[i].texts() {
+			if *text != "" {
+				*text = cut(c.redact(*text), left)
 			}
 		}
 	}
-	return marshal(messages)
+}
+
+// encodeTools does the same for the definitions of tools. Parameters that are no JSON any more after the redaction, or
+// that do not fit, are left out.
+func (c Capture) encodeTools(tools []toolDefinition) string {
+	if len(tools) == 0 {
+		return ""
+	}
+	left := c.limit()
+	for i := range tools {
+		t := &tools[i]
+		for _, text := range []*string{&t.Type, &t.Name, &t.Description} {
+			if *text != "" {
+				*text = cut(c.redact(*text), &left)
+			}
+		}
+		if len(t.Parameters) == 0 {
+			continue
+		}
+		parameters := strings.ToValidUTF8(c.redact(string(t.Parameters)), "\uFFFD")
+		if t.Parameters = nil; json.Valid([]byte(parameters)) && len(parameters) <= left {
+			left -= len(parameters)
+			t.Parameters = json.RawMessage(parameters)
+		}
+	}
+	return marshal(tools)
+}
+
+// role is a role of the conventions, or "other": what a caller writes there is not redacted.
+func role(s string) string {
+	switch s {
+	case "system", "developer", "user", "assistant", "tool", "function":
+		return s
+	}
+	return "other"
 }
 
 // redact runs the user's function; a panic of it must neither reach the request nor let the text

@@ -2,13 +2,12 @@ package otelvllm
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
-
-	"github.com/otelvllm/otelvllm-go/otelvllm/sse"
 )
 
 // message and part are the shapes of gen_ai.input.messages and gen_ai.output.messages in the GenAI
-// conventions v1.41.
+// conventions v1.41; gen_ai.system_instructions is a list of parts.
 type message struct {
 	Role         string `json:"role"`
 	Parts        []part `json:"parts"`
@@ -28,53 +27,132 @@ type part struct {
 
 // texts returns what the caller or the model wrote.
 func (p *part) texts() []*string {
-	return []*string{&p.Content, &p.Name, &p.Arguments, &p.Response, &p.URI}
+	return []*string{&p.Content, &p.ID, &p.Name, &p.Arguments, &p.Response, &p.Modality, &p.URI}
 }
 
-func marshal(messages []message) string {
-	b, err := json.Marshal(messages)
+// toolDefinition is one of gen_ai.tool.definitions. Its parameters are a JSON schema.
+type toolDefinition struct {
+	Type        string          `json:"type"`
+	Name        string          `json:"name,omitempty"`
+	Description string          `json:"description,omitempty"`
+	Parameters  json.RawMessage `json:"parameters,omitempty"`
+}
+
+func marshal(v any) string {
+	b, err := json.Marshal(v)
 	if err != nil {
-		return "" // strings always encode
+		return "" // strings and valid JSON always encode
 	}
 	return string(b)
 }
 
-// apiMessage is a message of the chat API, asked or answered.
-type apiMessage struct {
-	Role             string          `json:"role"`
-	Content          json.RawMessage `json:"content"`
-	Reasoning        string          `json:"reasoning"`
-	ReasoningContent string          `json:"reasoning_content"` // its name up to vLLM 0.11
-	ToolCallID       string          `json:"tool_call_id"`
-	ToolCalls        []apiToolCall   `json:"tool_calls"`
-}
-
-type apiToolCall struct {
-	Index    int    `json:"index"`
-	ID       string `json:"id"`
-	Function struct {
-		Name      string `json:"name"`
-		Arguments string `json:"arguments"`
-	} `json:"function"`
-}
-
-// inputMessages reads the body of a request: the messages of a chat, a prompt, or texts to embed.
-func inputMessages(body []byte) []message {
-	var req struct {
-		Messages      []apiMessage
-		Prompt, Input json.RawMessage
+// block is a piece of content in any of the APIs: an item or a content part of the Responses API, a content block of
+// the Messages API, a content part of a chat, OpenAI's or Cohere's.
+type block struct {
+	Type, Text, Thinking, Refusal string
+	Role                          string
+	ID, Name                      string
+	CallID                        string          `json:"call_id"`
+	ToolUseID                     string          `json:"tool_use_id"`
+	Arguments                     json.RawMessage // a string
+	Input                         json.RawMessage // an object
+	Content, Summary, Output      json.RawMessage // a string or a list of blocks
+	ImageURL                      json.RawMessage `json:"image_url"` // a string or an object
+	VideoURL                      json.RawMessage `json:"video_url"`
+	AudioURL                      json.RawMessage `json:"audio_url"`
+	Source                        struct {
+		URL       string
+		MediaType string `json:"media_type"`
 	}
-	if json.Unmarshal(body, &req) != nil {
+}
+
+// part turns a block into a part of the conventions. A block that is not known has what text it has.
+func (b *block) part() part {
+	switch b.Type {
+	case "thinking", "reasoning_text", "summary_text":
+		return part{Type: "reasoning", Content: b.Text + b.Thinking}
+	case "reasoning":
+		return part{Type: "reasoning", Content: plainText(b.Summary) + plainText(b.Content)}
+	case "tool_use":
+		return part{Type: "tool_call", ID: b.ID, Name: b.Name, Arguments: string(b.Input)}
+	case "function_call":
+		return part{Type: "tool_call", ID: b.CallID, Name: b.Name, Arguments: oneText(b.Arguments)}
+	case "tool_result":
+		return part{Type: "tool_call_response", ID: b.ToolUseID, Response: plainText(b.Content)}
+	case "function_call_output":
+		return part{Type: "tool_call_response", ID: b.CallID, Response: plainText(b.Output)}
+	}
+	if text := b.Text + b.Refusal; text != "" || b.Type == "text" || strings.HasSuffix(b.Type, "_text") {
+		return part{Type: "text", Content: text}
+	}
+	modality, _, _ := strings.Cut(strings.TrimPrefix(b.Type, "input_"), "_")
+	return part{Type: "uri", Modality: modality, URI: b.uri()}
+}
+
+// uri is where an image or the like is. Data in an URL is left out: it would fill the attribute.
+func (b *block) uri() string {
+	uri := b.Source.URL
+	for _, raw := range []json.RawMessage{b.ImageURL, b.VideoURL, b.AudioURL} {
+		var object struct{ URL string }
+		_ = json.Unmarshal(raw, &object) // a string has none
+		uri += object.URL
+		uri += oneText(raw)
+	}
+	if uri == "" && b.Source.MediaType != "" {
+		return "data:" + b.Source.MediaType
+	}
+	if head, _, ok := strings.Cut(uri, ","); ok && strings.HasPrefix(uri, "data:") {
+		return head
+	}
+	return uri
+}
+
+// contentParts reads a content that is a string or a list of blocks.
+func contentParts(raw json.RawMessage) (parts []part) {
+	if text := oneText(raw); text != "" {
+		return []part{{Type: "text", Content: text}}
+	}
+	for _, b := range blocks(raw) {
+		parts = append(parts, b.part())
+	}
+	return parts
+}
+
+// blocks reads a list of blocks. One that is not a block is left out.
+func blocks(raw json.RawMessage) []block {
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) != nil {
 		return nil
 	}
-	var messages []message
-	for _, m := range req.Messages {
-		messages = append(messages, m.message())
+	out := make([]block, 0, min(len(list), maxParts))
+	for _, item := range list[:min(len(list), maxParts)] {
+		var b block
+		if understand(item, &b) && item[0] == '{' {
+			out = append(out, b)
+		}
 	}
-	for _, text := range append(texts(req.Prompt), texts(req.Input)...) {
-		messages = append(messages, message{Role: "user", Parts: []part{{Type: "text", Content: text}}})
+	return out
+}
+
+// plainText is the text of a string or a list of blocks.
+func plainText(raw json.RawMessage) (text string) {
+	for _, p := range contentParts(raw) {
+		text += p.Content
 	}
-	return messages
+	return text
+}
+
+// understand reads JSON as far as it is of the form that v has: a member of another form is passed over.
+func understand(raw []byte, v any) bool {
+	err := json.Unmarshal(raw, v)
+	var wrong *json.UnmarshalTypeError
+	return err == nil || errors.As(err, &wrong)
+}
+
+// oneText returns a string, and "" for anything else.
+func oneText(raw json.RawMessage) (text string) {
+	_ = json.Unmarshal(raw, &text) // anything else has no text
+	return text
 }
 
 // texts reads a string or a list of strings; token ids have no text.
@@ -84,141 +162,8 @@ func texts(raw json.RawMessage) []string {
 		return []string{one}
 	}
 	var many []string
-	_ = json.Unmarshal(raw, &many) // anything else has no text
+	if json.Unmarshal(raw, &many) != nil {
+		return nil
+	}
 	return many
-}
-
-// message turns a message of the API into one of the conventions.
-func (m *apiMessage) message() message {
-	out := message{Role: m.Role}
-	if reasoning := m.Reasoning + m.ReasoningContent; reasoning != "" {
-		out.Parts = append(out.Parts, part{Type: "reasoning", Content: reasoning})
-	}
-	for _, p := range contentParts(m.Content) {
-		if m.Role == "tool" {
-			p = part{Type: "tool_call_response", ID: m.ToolCallID, Response: p.Content}
-		}
-		out.Parts = append(out.Parts, p)
-	}
-	for _, t := range m.ToolCalls {
-		out.Parts = append(out.Parts, part{Type: "tool_call", ID: t.ID, Name: t.Function.Name, Arguments: t.Function.Arguments})
-	}
-	return out
-}
-
-// contentParts reads a content that is a string or a list of typed parts. Data in an URL is left
-// out: it would fill the attribute.
-func contentParts(raw json.RawMessage) (parts []part) {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		if text != "" {
-			parts = append(parts, part{Type: "text", Content: text})
-		}
-		return parts
-	}
-	var list []struct {
-		Type, Text string
-		ImageURL   struct{ URL string } `json:"image_url"`
-		VideoURL   struct{ URL string } `json:"video_url"`
-		AudioURL   struct{ URL string } `json:"audio_url"`
-	}
-	if json.Unmarshal(raw, &list) != nil {
-		return nil
-	}
-	for _, p := range list {
-		if p.Text != "" {
-			parts = append(parts, part{Type: "text", Content: p.Text})
-			continue
-		}
-		uri := p.ImageURL.URL + p.VideoURL.URL + p.AudioURL.URL
-		if head, _, ok := strings.Cut(uri, ","); ok && strings.HasPrefix(uri, "data:") {
-			uri = head
-		}
-		modality, _, _ := strings.Cut(p.Type, "_")
-		parts = append(parts, part{Type: "uri", Modality: modality, URI: uri})
-	}
-	return parts
-}
-
-// apiChoice is a choice of an answer, whole or of one event of a stream.
-type apiChoice struct {
-	Index        int
-	Message      apiMessage
-	Delta        apiMessage
-	Text         string
-	FinishReason string `json:"finish_reason"`
-}
-
-// outputMessages reads an answer that is not streamed.
-func outputMessages(body []byte) []message {
-	var resp struct{ Choices []apiChoice }
-	if json.Unmarshal(body, &resp) != nil {
-		return nil
-	}
-	messages := make([]message, 0, len(resp.Choices))
-	for _, c := range resp.Choices {
-		m := c.Message.message()
-		if c.Text != "" {
-			m.Parts = append(m.Parts, part{Type: "text", Content: c.Text})
-		}
-		if m.Role == "" {
-			m.Role = "assistant"
-		}
-		m.FinishReason = c.FinishReason
-		messages = append(messages, m)
-	}
-	return messages
-}
-
-// streamMessages puts the deltas of a stream together.
-func streamMessages(body []byte) []message {
-	var messages []message
-	parser := sse.Parser{MaxData: maxCaptureBody}
-	parser.OnEvent = func(e sse.Event) {
-		var chunk struct{ Choices []apiChoice }
-		if json.Unmarshal(e.Data, &chunk) != nil {
-			return
-		}
-		for _, c := range chunk.Choices {
-			if c.Index < 0 || c.Index >= maxChoices {
-				continue
-			}
-			for len(messages) <= c.Index {
-				messages = append(messages, message{Role: "assistant"})
-			}
-			messages[c.Index].extend(&c)
-		}
-	}
-	_, _ = parser.Write(body) // never fails
-	return messages
-}
-
-// extend adds one delta.
-func (m *message) extend(c *apiChoice) {
-	if c.FinishReason != "" {
-		m.FinishReason = c.FinishReason
-	}
-	m.appendText("reasoning", c.Delta.Reasoning+c.Delta.ReasoningContent)
-	var text string
-	_ = json.Unmarshal(c.Delta.Content, &text) // null and absent are no text
-	m.appendText("text", text+c.Text)
-	for _, t := range c.Delta.ToolCalls {
-		last := len(m.Parts) - 1
-		if t.ID != "" || t.Function.Name != "" || last < 0 || m.Parts[last].Type != "tool_call" {
-			m.Parts = append(m.Parts, part{Type: "tool_call", ID: t.ID, Name: t.Function.Name})
-			last++
-		}
-		m.Parts[last].Arguments += t.Function.Arguments
-	}
-}
-
-func (m *message) appendText(kind, text string) {
-	if text == "" {
-		return
-	}
-	if last := len(m.Parts) - 1; last >= 0 && m.Parts[last].Type == kind {
-		m.Parts[last].Content += text
-		return
-	}
-	m.Parts = append(m.Parts, part{Type: kind, Content: text})
 }

@@ -20,7 +20,7 @@ const (
 // maxBytes returns the limit for strings under a key.
 func maxBytes(key attribute.Key) int {
 	switch key {
-	case "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions":
+	case "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions", "gen_ai.tool.definitions":
 		return maxMessageBytes
 	}
 	return maxStringBytes
