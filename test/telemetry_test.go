@@ -114,6 +114,7 @@ func (s *stage) play(t *testing.T) {
 	s.post(t, here, client, to("/v1/chat/completions"), chat(`,`+all), "")
 	s.post(t, here, client, to("/v1/completions"), `{"model":"tiny","prompt":"once","max_tokens":8,"stream":true}`, "")
 	s.post(t, here, client, to("/v1/embeddings"), `{"model":"tiny","input":"text","dimensions":16,"encoding_format":"float"}`, "")
+	s.post(t, here, client, to("/v1/responses"), `{"model":"tiny","input":"once","instructions":"be short","max_output_tokens":4,"tools":[{"type":"function","name":"f"}]}`, "")
 	s.post(t, here, client, to("/v1/chat/completions"), `{"model":"nope","messages":[]}`, "")
 	s.post(t, here, client, to("/v1/models"), `{}`, "")
 
