@@ -41,7 +41,7 @@ type config struct {
 func (c *config) settings() []setting {
 	return []setting{
 		{flag: "listen", env: "OTELVLLM_LISTEN", usage: "`address` where callers connect", set: address(&c.Listen, false)},
-		{flag: "engine", env: "OTELVLLM_ENGINE", usage: "vLLM's base `URL`; without it a simulated engine answers", set: c.setEngine},
+		{flag: "engine", env: "OTELVLLM_ENGINE", usage: "vLLM's base `URL`, dns+http://name:8000 for every engine behind a name; without it a simulated engine answers", set: c.setEngine},
 		{flag: "admin", env: "OTELVLLM_ADMIN", usage: "`address` of the live page, /health, /requests, /findings and /metrics; off closes it", set: address(&c.Admin, true)},
 		{flag: "stall-after", env: "OTELVLLM_STALL_AFTER", usage: "silence after which a request counts as stalled", set: duration(&c.StallAfter, true)},
 		{flag: "scrape-interval", env: "OTELVLLM_SCRAPE_INTERVAL", usage: "time between two looks at the engine", set: duration(&c.ScrapeInterval, true)},
@@ -119,8 +119,11 @@ func usage(w io.Writer) {
 	fmt.Fprintln(w, "\nOTEL_* variables configure the export. Only these settings change what callers get: -wait-ready and -drain.")
 }
 
+// setEngine takes the engine's URL. With dns+ before it requests go to the name, one of whose addresses each new
+// connection gets, and every engine behind the name is watched.
 func (c *config) setEngine(s string) error {
-	u, err := url.Parse(s)
+	base, several := strings.CutPrefix(s, "dns+")
+	u, err := url.Parse(base)
 	switch {
 	case err != nil:
 		return errors.New("not a URL; give one such as http://127.0.0.1:8000")
@@ -138,7 +141,10 @@ func (c *config) setEngine(s string) error {
 			return fmt.Errorf("port %s is not between 1 and 65535", p)
 		}
 	}
-	c.Engine = u
+	c.Engine, c.Watch = u, ""
+	if several {
+		c.Watch = s
+	}
 	return nil
 }
 

@@ -281,6 +281,32 @@ func TestRequestsWaitForAnEngineThatLoads(t *testing.T) {
 	}
 }
 
+// TestEveryEngineBehindANameIsWatched watches the engines by their addresses, and sends requests to the name.
+func TestEveryEngineBehindANameIsWatched(t *testing.T) {
+	engine := httptest.NewServer(sim.New(sim.Config{Model: "m"}))
+	defer engine.Close()
+	_, port, _ := net.SplitHostPort(engine.Listener.Addr().String())
+	g := startGateway(t, "dns+http://localhost:"+port)
+	if !eventually(func() bool {
+		_, body := get(t, g.admin+"/metrics")
+		return strings.Contains(body, `server_address="127.0.0.1",server_port="`+port+`"`) && !strings.Contains(body, `server_address="localhost"`)
+	}) {
+		_, body := get(t, g.admin+"/metrics")
+		t.Errorf("got %s, want the engine by its address", body)
+	}
+	if !eventually(func() bool { status, _ := get(t, g.admin+"/readyz"); return status == http.StatusOK }) {
+		t.Error("the gateway is not ready, though an engine behind the name is")
+	}
+	resp, err := http.Post(g.callers+"/v1/completions", "application/json", strings.NewReader(`{"model":"m","prompt":"a","max_tokens":2}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("got %d, want 200 from an engine behind the name", resp.StatusCode)
+	}
+}
+
 func TestAnEngineThatNeverComesIs503WithRetryAfter(t *testing.T) {
 	g := startGateway(t, "http://127.0.0.1:1", "-wait-ready", "300ms")
 	resp, err := http.Post(g.callers+"/v1/completions", "application/json", strings.NewReader(`{"model":"m","prompt":"a"}`))

@@ -29,6 +29,7 @@ type Config struct {
 	Listen         string        // where callers connect
 	Admin          string        // where the operator looks; empty closes it
 	Engine         *url.URL      // vLLM's base URL
+	Watch          string        // what is watched if that is not Engine, such as every engine behind a name: dns+http://name:8000
 	StallAfter     time.Duration // silence after which a request counts as stalled
 	ScrapeInterval time.Duration // between two looks at the engine
 	WaitReady      time.Duration // how long requests wait for an engine that is not ready; zero does not wait
@@ -62,8 +63,7 @@ var errDrained = fmt.Errorf("the drain is over: %w", context.DeadlineExceeded)
 // New wires a gateway. It starts nothing and opens nothing. opts add to what the gateway sets.
 func New(config Config, opts ...otelvllm.Option) *Sidecar {
 	s := &Sidecar{Registry: &inflight.Registry{}, config: config}
-	s.Monitor = engine.NewMonitor([]string{config.Engine.String()}, engine.WithInterval(scrapeInterval(config)),
-		engine.WithMeterProvider(meterProvider(config)), engine.WithInFlight(s.inFlight), engine.WithWedgedAfter(wedgedAfter(config.StallAfter)))
+	s.Monitor = s.newMonitor()
 	s.Watchdog = &watchdog.Watchdog{Registry: s.Registry, StallAfter: config.StallAfter, Engines: s.Monitor.Status}
 	s.Health = &health.Source{Registry: s.Registry, Engines: s.Monitor.Status, Findings: s.Watchdog.Findings}
 	s.Page = livepage.New(livepage.Source{Health: s.Health, Registry: s.Registry, Findings: s.Watchdog.Findings, Cleared: s.Watchdog.Cleared},
@@ -79,6 +79,17 @@ func New(config Config, opts ...otelvllm.Option) *Sidecar {
 	s.Handler = otelvllm.Middleware(opts...)(s.waitReady(fullDuplex(proxy)))
 	s.Admin = s.adminHandler()
 	return s
+}
+
+func (s *Sidecar) newMonitor() *engine.Monitor {
+	options := []engine.Option{
+		engine.WithInterval(scrapeInterval(s.config)), engine.WithMeterProvider(meterProvider(s.config)),
+		engine.WithWedgedAfter(wedgedAfter(s.config.StallAfter)),
+	}
+	if s.config.Watch != "" {
+		return engine.NewMonitor([]string{s.config.Watch}, options...) // which engine has which request is not known
+	}
+	return engine.NewMonitor([]string{s.config.Engine.String()}, append(options, engine.WithInFlight(s.inFlight))...)
 }
 
 // inFlight counts the requests that the engine is working on: those that have been sent to it.
