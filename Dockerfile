@@ -24,6 +24,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath -ldflags='-s -w' -o /out/ ./examples/load ./test/fakevllm
+RUN mkdir -p /out/empty
 
 # Without --platform: cgo needs the C compiler of the machine that the program is for.
 FROM golang:1.26.8-bookworm AS build-nvml
@@ -58,9 +59,11 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["/probe", "http://127.0.0.1:8000/health"]
 ENTRYPOINT ["/fakevllm", "-host", "0.0.0.0"]
 
-# The Collector's image has no program that could ask it how it is.
+# The Collector's own image has no program that could ask it how it is, and no folder that its user may write to. A new
+# volume takes owner and mode of the folder it is mounted on.
 FROM otel/opentelemetry-collector-contrib:0.161.0 AS collector
 COPY --from=build /out/probe /probe
+COPY --from=build --chown=10001:10001 /out/empty /var/lib/otelcol
 USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["/probe", "http://127.0.0.1:13133/"]
 
