@@ -57,7 +57,9 @@ func (e *evidence) decide() (Outcome, string) {
 	}
 	whole := e.answered && e.writeErr == nil && (e.streamed && e.ended || !e.streamed && e.bodyErr == nil)
 	switch {
-	case whole && !e.unwound && e.fnErr == nil:
+	case whole && e.fnErr == nil && (!e.unwound || e.ctxErr != nil):
+		// A caller may close as soon as the stream has told its end. Then a proxy that still waits for the end of the
+		// body aborts, after everything has arrived.
 		return Completed, ""
 	case isDeadline(e.ctxErr) || isDeadline(e.ctxCause) || isDeadline(e.bodyErr):
 		return Deadline, string(Deadline)

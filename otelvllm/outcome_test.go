@@ -33,6 +33,8 @@ func TestOutcomeFollowsFromTheEvidence(t *testing.T) {
 		{"a stream that told its end is completed", evidence{answered: true, status: 200, streamed: true, ended: true}, Completed, ""},
 		{"a stream closed after its end is completed", evidence{answered: true, status: 200, streamed: true, ended: true, bodyErr: httpwrap.ErrClosed}, Completed, ""},
 		{"a caller who leaves after the end of the stream changes nothing", evidence{answered: true, status: 200, streamed: true, ended: true, ctxErr: context.Canceled}, Completed, ""},
+		{"a proxy that aborts because the caller left after the end of the stream changes nothing", evidence{answered: true, status: 200, streamed: true, ended: true, unwound: true, ctxErr: context.Canceled, bodyErr: context.Canceled}, Completed, ""},
+		{"a panic after the end of a stream is a panic", evidence{answered: true, status: 200, streamed: true, ended: true, unwound: true}, Panicked, "panic"},
 		{"a stream that ends without its end is truncated", evidence{answered: true, status: 200, streamed: true}, Truncated, "truncated"},
 		{"a broken connection is truncated", evidence{answered: true, status: 200, bodyErr: io.ErrUnexpectedEOF}, Truncated, "truncated"},
 		{"a proxy that aborts over a broken connection is truncated, not a panic", evidence{answered: true, status: 200, streamed: true, unwound: true, bodyErr: io.ErrUnexpectedEOF}, Truncated, "truncated"},
