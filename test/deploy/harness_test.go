@@ -2,10 +2,12 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -118,3 +120,17 @@ func settings(t *testing.T, image *Image) (flags, variables map[string]bool) {
 	}
 	return flags, variables
 }
+
+// runGateway runs a program of an image outside of it until it ends, and returns what it said.
+func runGateway(t *testing.T, image *Image, env []string, args ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), filepath.Join(image.Root, image.Entrypoint[0]), args...)
+	command.Env = env
+	out, err := command.CombinedOutput()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func itoa(n int32) string { return strconv.Itoa(int(n)) }
