@@ -34,6 +34,7 @@ const (
 	MemoryUsed
 	MemoryFree
 	MemoryReserved
+	MemoryUtilization // the monitor computes it
 	BAR1Total
 	BAR1Used
 	ProtectedMemoryTotal

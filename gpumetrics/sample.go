@@ -9,6 +9,8 @@ type Sample struct {
 	At     time.Time
 	values [numReadings]value
 	parts  []PartSample
+	skip   bitset // what nobody waits for
+	links  bool   // links are asked for one by one
 }
 
 // value is one reading: a gauge's number, or a count of the driver with the bits after which it wraps.
@@ -18,7 +20,16 @@ type value struct {
 	bits  uint8
 	known bool
 	miss  Miss
+	// detail is the driver's word for why it is missing.
+	detail string
 }
+
+// bitset marks readings.
+type bitset [(int(numReadings) + 63) / 64]uint64
+
+func (b *bitset) has(r Reading) bool { return b[r/64]&(1<<(r%64)) != 0 }
+func (b *bitset) add(r Reading)      { b[r/64] |= 1 << (r % 64) }
+func (b *bitset) remove(r Reading)   { b[r/64] &^= 1 << (r % 64) }
 
 // Miss says why a reading has no value.
 type Miss uint8
@@ -58,7 +69,17 @@ func (s *Sample) Reset() {
 	s.At = time.Time{}
 	s.values = [numReadings]value{}
 	s.parts = s.parts[:0]
+	s.skip = bitset{}
+	s.links = false
 }
+
+// Wants tells whether anybody waits for the reading. The monitor wants nothing that is switched off,
+// that the device has told to be [NotSupported], or that was denied or has failed a short time ago.
+// A device that asks its driver for less saves the GPU's time; one that does not look is right too.
+func (s *Sample) Wants(r Reading) bool { return !s.skip.has(r) }
+
+// WantsLinkBytes tells whether anybody waits for [LinkBytesTransmit] and [LinkBytesReceive].
+func (s *Sample) WantsLinkBytes() bool { return s.links }
 
 // Set records a reading that is no count. A number that is not finite is recorded as a miss.
 func (s *Sample) Set(r Reading, v float64) { s.values[r] = gauge(v) }
@@ -74,13 +95,14 @@ func (s *Sample) SetState(r Reading, on bool) {
 
 // SetCount records a cumulative count as the driver tells it, in the driver's unit that the reading
 // names, and the bits after which it starts again at 0: 32 or 64.
-func (s *Sample) SetCount(r Reading, n uint64, bits uint8) { s.values[r] = value{count: n, bits: bits, known: true} }
+func (s *Sample) SetCount(r Reading, n uint64, bits uint8) {
+	s.values[r] = value{count: n, bits: bits, known: true}
+}
 
 // Miss records why a reading has no value. detail names what failed, such as "NVML_ERROR_UNKNOWN";
 // it must be one of a small fixed set of words, and is a value of the attribute error.type.
 func (s *Sample) Miss(r Reading, why Miss, detail string) {
-	_ = detail
-	s.values[r] = value{miss: why}
+	s.values[r] = value{miss: why, detail: detail}
 }
 
 // Value returns a reading that is no count.
@@ -108,7 +130,7 @@ func (p *PartSample) SetCount(r PartReading, n uint64, bits uint8) {
 
 func gauge(v float64) value {
 	if v-v != 0 { // not a number or infinite
-		return value{miss: Failed}
+		return value{miss: Failed, detail: "not_a_number"}
 	}
 	return value{v: v, known: true}
 }

@@ -12,3 +12,18 @@ const (
 	// Slow is read every 60 s by default.
 	Slow
 )
+
+// tiers are all tiers in the order in which they are read.
+var tiers = [...]Tier{Once, Fast, Slow}
+
+// String returns "once", "fast" or "slow".
+func (t Tier) String() string {
+	switch t {
+	case Once:
+		return "once"
+	case Fast:
+		return "fast"
+	default:
+		return "slow"
+	}
+}
