@@ -177,8 +177,28 @@ func (b *Builder) copy(ctx context.Context, image *Image, c *instructions.CopyCo
 		if n, err := copyTree(filepath.Join(from, name), into, name, sends); err != nil || n == 0 {
 			return fmt.Errorf("COPY %s: %d files: %v", name, n, err)
 		}
+		if err := chown(into, c.Chown); err != nil {
+			return fmt.Errorf("COPY %s: %w", name, err)
+		}
 	}
 	return nil
+}
+
+// chown gives what was copied to its owner, where this process may do so.
+func chown(path, owner string) error {
+	if owner == "" || os.Geteuid() != 0 {
+		return nil
+	}
+	var uid, gid int
+	if _, err := fmt.Sscanf(owner, "%d:%d", &uid, &gid); err != nil {
+		return fmt.Errorf("--chown=%s is not two numbers: %w", owner, err)
+	}
+	return filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, uid, gid)
+	})
 }
 
 // copyTree copies what sends lets through, and returns the number of files and folders.
