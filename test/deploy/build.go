@@ -174,8 +174,12 @@ func (b *Builder) copy(ctx context.Context, image *Image, c *instructions.CopyCo
 		if !info.IsDir() && (strings.HasSuffix(c.DestPath, "/") || c.DestPath == "." || len(c.SourcePaths) > 1) {
 			into = filepath.Join(target, filepath.Base(name))
 		}
-		if n, err := copyTree(filepath.Join(from, name), into, name, sends); err != nil || n == 0 {
-			return fmt.Errorf("COPY %s: %d files: %v", name, n, err)
+		n, err := copyTree(filepath.Join(from, name), into, name, sends)
+		if err == nil && n == 0 {
+			err = fs.ErrNotExist // .dockerignore keeps all of it back
+		}
+		if err != nil {
+			return fmt.Errorf("COPY %s: %w", name, err)
 		}
 		if err := chown(into, c.Chown); err != nil {
 			return fmt.Errorf("COPY %s: %w", name, err)

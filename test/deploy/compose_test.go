@@ -31,7 +31,7 @@ func compose(t *testing.T, profiles ...string) *types.Project {
 	t.Helper()
 	env := map[string]string{}
 	if !slices.Contains(profiles, "demo") && !slices.Contains(profiles, "vllm") {
-		env["ENGINE"] = "host.docker.internal:8000"
+		env["OTELVLLM_ENGINE_ADDRESS"] = "host.docker.internal:8000"
 	}
 	p, err := Compose(t.Context(), filepath.Join(root(), "docker-compose.yml"), env, profiles...)
 	if err != nil {
@@ -136,7 +136,7 @@ func TestTheHealthChecksOfImagesAreTheComposeFiles(t *testing.T) {
 // TestVariablesOfTheUserReachTheServices renders the file with the variables that its comments offer.
 func TestVariablesOfTheUserReachTheServices(t *testing.T) {
 	p, err := Compose(t.Context(), filepath.Join(root(), "docker-compose.yml"), map[string]string{
-		"ENGINE": "host.docker.internal:8000", "VLLM_MODEL": "mine",
+		"OTELVLLM_ENGINE_ADDRESS": "host.docker.internal:8000", "VLLM_MODEL": "mine",
 	}, "gateway", "vllm")
 	if err != nil {
 		t.Fatal(err)

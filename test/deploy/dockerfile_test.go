@@ -150,7 +150,7 @@ func linking(t *testing.T, path string) (interpreter, bindNow bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	interpreter = slices.ContainsFunc(file.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
 	has := func(tag elf.DynTag, bit uint64) bool {
 		values, _ := file.DynValue(tag)

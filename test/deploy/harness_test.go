@@ -79,7 +79,7 @@ func image(t *testing.T, name string) *Image {
 		if err != nil {
 			t.Fatal(err)
 		}
-		temp, err := os.MkdirTemp("", "otelvllm-images-*")
+		temp, err := os.MkdirTemp("", "otelvllm-images-*") //nolint:usetesting // it outlives the test that makes it
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,6 +37,8 @@ func CheckImages(p *types.Project, stages Stages) (findings []string) {
 			findings = append(findings, fmt.Sprintf("service %s is built from the stage %q, which the Dockerfile does not have", s.Name, s.Build.Target))
 		case s.Build.Context != p.WorkingDir:
 			findings = append(findings, fmt.Sprintf("service %s is built in %s, not in the repository's root", s.Name, s.Build.Context))
+		case s.PullPolicy != types.PullPolicyBuild:
+			findings = append(findings, fmt.Sprintf("service %s may get its image from whoever has taken the name %s; pull_policy must be build", s.Name, s.Image))
 		case !strings.HasPrefix(s.Image, "otelvllm-") || strings.ContainsAny(s.Image, ":/"):
 			findings = append(findings, fmt.Sprintf("service %s: what is built here is named %s, as if it could be had elsewhere", s.Name, s.Image))
 		}

@@ -134,6 +134,55 @@ func TestVLLMAndItsGatewayMeet(t *testing.T) {
 	}
 }
 
+// TestFlagsOfVLLMExist compares with those that vLLM 0.32.0 lists.
+func TestFlagsOfVLLMExist(t *testing.T) {
+	flags := strings.Fields(read(t, "test/deploy/testdata/vllm-0.32.0-flags.txt"))
+	check := func(where string, words []string) {
+		for _, word := range words {
+			if name, _, _ := strings.Cut(word, "="); strings.HasPrefix(name, "--") && !slices.Contains(flags, name) {
+				t.Errorf("%s: vLLM has no flag %s", where, name)
+			}
+		}
+	}
+	seen := 0
+	for _, name := range manifests {
+		for _, w := range Workloads(manifest(t, name)) {
+			for _, c := range Containers(w.Template.Spec) {
+				if c.Name == "vllm" {
+					seen++
+					check(name, c.Args)
+					if !strings.HasSuffix(c.Image, ":v0.32.0") {
+						t.Errorf("%s: got the image %s, want the version of the list of flags", name, c.Image)
+					}
+				}
+			}
+		}
+	}
+	check("docker-compose.yml", compose(t, "vllm").Services["vllm"].Command)
+	if seen != 2 {
+		t.Errorf("got %d containers with vLLM, want 2", seen)
+	}
+}
+
+// TestTheGuideTellsHowLongPodsTakeToEnd keeps README's table like the manifests.
+func TestTheGuideTellsHowLongPodsTakeToEnd(t *testing.T) {
+	guide := read(t, "examples/kubernetes/README.md")
+	row := regexp.MustCompile(`(?m)^\| killed .*\| (\d+) s \| (\d+) s \|$`).FindStringSubmatch(guide)
+	if row == nil {
+		t.Fatal("README has no row about terminationGracePeriodSeconds")
+	}
+	for i, name := range manifests[:2] {
+		if got := *Workloads(manifest(t, name))[0].Template.Spec.TerminationGracePeriodSeconds; row[i+1] != itoa(int32(got)) {
+			t.Errorf("%s: README says %s s, the file %d s", name, row[i+1], got)
+		}
+	}
+	for _, name := range manifests {
+		if !strings.Contains(guide, "("+name+")") {
+			t.Errorf("README does not tell of %s", name)
+		}
+	}
+}
+
 // TestTelemetryReachesTheCollector keeps the addresses that pods send to like the Service's and the Collector's own.
 func TestTelemetryReachesTheCollector(t *testing.T) {
 	var service *corev1.Service

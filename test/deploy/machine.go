@@ -124,7 +124,7 @@ type Container struct {
 
 	namespace string
 	process   *exec.Cmd
-	ended     chan error
+	ended     chan error // gets how the program ended; who takes that puts it back
 }
 
 // Start starts the container in a namespace of the network.
@@ -196,7 +196,10 @@ func (c *Container) Healthy(ctx context.Context, check []string) error {
 		select {
 		case end := <-c.ended:
 			c.ended <- end
-			return fmt.Errorf("%s has ended: %v", c.Name, end)
+			if end == nil {
+				return fmt.Errorf("%s has ended with status 0", c.Name)
+			}
+			return fmt.Errorf("%s has ended: %w", c.Name, end)
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not healthy: %s%w", c.Name, said, err)
 		case <-time.After(200 * time.Millisecond):
@@ -211,13 +214,20 @@ func (c *Container) Stop(grace time.Duration) error {
 	}
 	select {
 	case err := <-c.ended:
+		c.ended <- err
 		if err != nil {
 			return fmt.Errorf("%s after SIGTERM: %w", c.Name, err)
 		}
 		return nil
 	case <-time.After(grace):
-		_ = c.process.Process.Kill()
-		<-c.ended
+		c.Kill()
 		return fmt.Errorf("%s did not end within %s of SIGTERM", c.Name, grace)
 	}
+}
+
+// Kill ends the program at once, if it has not ended.
+func (c *Container) Kill() {
+	_ = c.process.Process.Kill()
+	err := <-c.ended
+	c.ended <- err
 }

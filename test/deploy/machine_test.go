@@ -29,7 +29,7 @@ func network(t *testing.T) *Network {
 		t.Skip("this machine lets no networks be made: " + err.Error())
 	}
 	t.Cleanup(func() {
-		if err := n.Close(context.Background()); err != nil { //nolint:usetesting // the test's context has ended
+		if err := n.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -59,8 +59,7 @@ func begin(t *testing.T, n *Network, c *Container) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = c.process.Process.Kill()
-		<-c.ended
+		c.Kill()
 		if text, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
 			t.Logf("%s says:\n%.4000s", c.Name, text)
 		}
@@ -114,5 +113,4 @@ func TestTheGatewaysImageRuns(t *testing.T) {
 	if err := c.Stop(20 * time.Second); err != nil {
 		t.Error(err)
 	}
-	c.ended <- nil
 }
