@@ -64,6 +64,9 @@ var ownKeys = []struct {
 	{unsettledMetric, []attribute.Key{keyError}},
 }
 
+// wholeKeys are the keys whose values are whole numbers.
+var wholeKeys = []attribute.Key{keyPID, keyVPID, keyIndex, keyNUMA, keyGI, keyCI, keyCode}
+
 // identity returns the attributes that every data point of a device has.
 func identity(i *Info) attrs {
 	a := attrs{keyID.String(i.ID)}

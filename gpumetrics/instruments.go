@@ -55,10 +55,10 @@ func newInstruments(mp metric.MeterProvider) *instruments {
 	for _, r := range partRows {
 		in.parts[r.reading] = made[r.metric]
 	}
-	in.durations = in.histogram(own[durationMetric], 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 50)
-	in.energyShare = in.histogram(own[energyShareMetric], 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 50000, 100000)
-	in.timeShare = in.histogram(own[timeShareMetric], 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 500)
-	in.energyToken = in.histogram(own[energyTokenMetric], 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+	in.durations = in.histogram(own[durationMetric])
+	in.energyShare = in.histogram(own[energyShareMetric])
+	in.timeShare = in.histogram(own[timeShareMetric])
+	in.energyToken = in.histogram(own[energyTokenMetric])
 	for i, s := range driverStates {
 		in.states[i] = optionsOf(attrs{keyDriver.String(string(s))})
 	}
@@ -116,9 +116,9 @@ func (in *instruments) wholeObservable(name string, kind Kind, unit, text option
 	return instrument{whole: o}
 }
 
-func (in *instruments) histogram(d definition, bounds ...float64) metric.Float64Histogram {
+func (in *instruments) histogram(d definition) metric.Float64Histogram {
 	h, err := in.meter.Float64Histogram(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.description),
-		metric.WithExplicitBucketBoundaries(bounds...))
+		metric.WithExplicitBucketBoundaries(buckets[d.name]...))
 	if err != nil {
 		otel.Handle(err)
 	}

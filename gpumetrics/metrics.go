@@ -138,3 +138,11 @@ const (
 	energyTokenMetric
 	unsettledMetric
 )
+
+// buckets are the boundaries of the histograms.
+var buckets = map[string][]float64{
+	"nvidia.gpu.sampler.duration":       {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 50},
+	"vllm.request.gpu.energy":           {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 50000, 100000},
+	"vllm.request.gpu.time":             {0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 500},
+	"vllm.request.gpu.energy_per_token": {0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100},
+}

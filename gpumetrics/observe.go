@@ -17,7 +17,7 @@ func (m *Monitor) observe(_ context.Context, o metric.Observer) error {
 	in := m.instruments
 	driver := m.driverNow()
 	for i, s := range driverStates {
-		in.own[driverMetric].observe(o, flag(s == driver.state), in.states[i])
+		in.own[driverMetric].observe(o, one(s == driver.state), in.states[i])
 	}
 	up := 0
 	for _, d := range *m.devices.Load() {
@@ -35,7 +35,7 @@ func (m *Monitor) observe(_ context.Context, o metric.Observer) error {
 	return nil
 }
 
-func flag(on bool) float64 {
+func one(on bool) float64 {
 	if on {
 		return 1
 	}
@@ -47,11 +47,11 @@ func (m *Monitor) observeDevice(o metric.Observer, d *device, now time.Time) boo
 	in, series := m.instruments, d.series.Load()
 	v := m.view(d, now)
 	in.own[infoMetric].observe(o, 1, series.info)
-	in.own[upMetric].observe(o, flag(v.up), series.plain)
-	in.own[wedgedMetric].observe(o, flag(v.health.wedged), series.plain)
+	in.own[upMetric].observe(o, one(v.up), series.plain)
+	in.own[wedgedMetric].observe(o, one(v.health.wedged), series.plain)
 	if v.status != "" {
 		for i, s := range statuses {
-			in.own[statusMetric].observe(o, flag(s == v.status), series.status[i])
+			in.own[statusMetric].observe(o, one(s == v.status), series.status[i])
 		}
 	}
 	if g := d.guard.Load(); g != nil && d.info.Load().Parent == "" {

@@ -14,6 +14,8 @@ type Instrument struct {
 	Whole bool
 	// Attributes are the keys that data points can have, each with its values where they are a closed set.
 	Attributes []Attribute
+	// Buckets are the boundaries of a histogram.
+	Buckets []float64
 	// Tiers say how often it is read; none for what the monitor computes when it is collected.
 	Tiers []Tier
 	// Calls name where NVIDIA's library tells it. Absent says when there is no data point.
@@ -21,10 +23,11 @@ type Instrument struct {
 }
 
 // Attribute is a key and the values that it can have, in the order of their readings; none where
-// they are not a closed set.
+// they are not a closed set. Whole tells that the values are whole numbers, not texts.
 type Attribute struct {
 	Key    string
 	Values []string
+	Whole  bool
 }
 
 // Surface returns every metric of this package, those that readings give first. It is made from the
@@ -36,29 +39,24 @@ func Surface() []Instrument {
 		at[d.name] = len(all)
 		all = append(all, Instrument{
 			Metric: d.name, Unit: d.unit, Description: d.description, Kind: d.kind, Whole: d.whole,
-			Attributes: ownAttributes(d.name),
+			Attributes: ownAttributes(d.name), Buckets: buckets[d.name],
 		})
 	}
 	for _, r := range rows() {
 		if i, ok := at[r.metric]; ok {
-			parent := "on parts of a divided GPU"
-			if r.part != "" {
-				parent = "on links"
-			}
-			all[i].add(r.attrs, r.tier, r.call, r.absent, parent)
+			all[i].add(r.attrs, r.tier, r.call, r.absent)
 		}
 	}
 	for _, r := range partRows {
 		if i, ok := at[r.metric]; ok {
-			all[i].add(r.attrs, Slow, r.call, r.absent, "on links and fans")
+			all[i].add(r.attrs, Slow, r.call, r.absent)
 		}
 	}
 	return all
 }
 
 // add adds what one reading of the metric has.
-func (i *Instrument) add(as attrs, tier Tier, call, absent, parent string) {
-	_ = parent
+func (i *Instrument) add(as attrs, tier Tier, call, absent string) {
 	i.key(keyID)
 	i.key(keyName)
 	i.key(keyParent)
@@ -94,7 +92,7 @@ func ownAttributes(metric string) (as []Attribute) {
 	for _, d := range ownKeys {
 		if own[d.metric].name == metric {
 			for _, k := range d.keys {
-				as = append(as, Attribute{Key: string(k), Values: closed(k)})
+				as = append(as, Attribute{Key: string(k), Values: closed(k), Whole: slices.Contains(wholeKeys, k)})
 			}
 		}
 	}

@@ -106,7 +106,7 @@ func TestReadmeNamesWhatExists(t *testing.T) {
 }
 
 func TestReadmeTablesNameTheWholeTelemetry(t *testing.T) {
-	text := document(t, "README.md")
+	text := document(t, "README.md") + document(t, "gpumetrics/README.md")
 	golden, err := os.ReadFile("testdata/telemetry.golden")
 	if errors.Is(err, fs.ErrNotExist) {
 		t.Skip("testdata/telemetry.golden does not exist yet")
@@ -115,6 +115,6 @@ func TestReadmeTablesNameTheWholeTelemetry(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, problem := range surface.CheckTables(text, string(golden)) {
-		t.Errorf("README.md: %s", problem)
+		t.Errorf("README.md and gpumetrics/README.md: %s", problem)
 	}
 }
