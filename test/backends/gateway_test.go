@@ -41,11 +41,17 @@ var programs = sync.OnceValues(func() (string, error) {
 // startJourney starts both programs with their telemetry going to a Collector whose traces come to jaeger.
 func startJourney(t *testing.T, collector *Collector, jaeger *Jaeger) *journey {
 	t.Helper()
+	return startJourneyAt(t, collector, jaeger, freeAddress(t))
+}
+
+// startJourneyAt is startJourney with a given address for the engine.
+func startJourneyAt(t *testing.T, collector *Collector, jaeger *Jaeger, engine string) *journey {
+	t.Helper()
 	dir, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, listen, admin := freeAddress(t), freeAddress(t), freeAddress(t)
+	listen, admin := freeAddress(t), freeAddress(t)
 	j := &journey{
 		Jaeger: jaeger, client: &http.Client{},
 		url: "http://" + listen, admin: "http://" + admin, engine: "http://" + engine,
