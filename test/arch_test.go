@@ -26,6 +26,7 @@ var arrows = arch.Arrows{
 	"otelvllm/otlp":              {},
 	"gpumetrics":                 {},
 	"gpumetrics/nvml":            {"gpumetrics"},
+	"gpumetrics/fake":            {"gpumetrics"},
 }
 
 // programs may import anything and do what programs do. Everything else is a library.
