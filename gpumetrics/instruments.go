@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 )
@@ -20,6 +19,7 @@ type instruments struct {
 
 	durations, energyShare, timeShare, energyToken metric.Float64Histogram
 	states                                         [len(driverStates)]observeOptions
+	unsettled                                      [len(unsettledReasons)]observeOptions
 }
 
 // instrument is an observable that takes whole numbers or others.
@@ -61,6 +61,9 @@ func newInstruments(mp metric.MeterProvider) *instruments {
 	in.energyToken = in.histogram(own[energyTokenMetric])
 	for i, s := range driverStates {
 		in.states[i] = optionsOf(attrs{keyDriver.String(string(s))})
+	}
+	for i, reason := range unsettledReasons {
+		in.unsettled[i] = optionsOf(attrs{keyErrorType.String(reason)})
 	}
 	return in
 }
@@ -135,9 +138,4 @@ func (in *instruments) register(f metric.Callback) (metric.Registration, error) 
 // duration records how long a sample took.
 func (in *instruments) duration(ctx context.Context, d *device, tier Tier, took time.Duration) {
 	in.durations.Record(ctx, took.Seconds(), d.series.Load().duration[tier]...)
-}
-
-// unsettledOptions are made for each reason once.
-func unsettledOptions(reason string) observeOptions {
-	return optionsOf(attrs{attribute.String(keyError, reason)})
 }

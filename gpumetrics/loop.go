@@ -239,6 +239,6 @@ func (m *Monitor) open(ctx context.Context) ([]Device, error) {
 // abandon notes at the end of Run that nothing waits any more.
 func (m *Monitor) abandon() {
 	for _, d := range *m.devices.Load() {
-		m.ledgers.gone(d.id(), time.Now())
+		m.ledgers.gone(d.id())
 	}
 }

@@ -1,7 +1,5 @@
 package gpumetrics
 
-import "time"
-
 // adopt makes the devices that the source gave those that are shown. Each keeps what was known of
 // it under its identity, whatever its number is now. A GPU that is gone stays, as lost, so that its
 // absence is seen; a part that is gone was divided away, and is forgotten.
@@ -30,7 +28,7 @@ func (m *Monitor) adopt(found []Device) {
 		if old[d.id()] == nil {
 			continue
 		}
-		m.ledgers.gone(d.id(), time.Now())
+		m.ledgers.gone(d.id())
 		if d.info.Load().Parent == "" && len(now) < maxDevices {
 			d.lost.Store(true)
 			d.dev = nil

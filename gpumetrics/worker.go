@@ -90,7 +90,7 @@ func (w *worker) take(ctx context.Context, d *device, tier Tier) {
 	case errors.Is(err, ErrLost):
 		d.lost.Store(true)
 		d.failure("lost")
-		w.m.ledgers.gone(d.id(), now)
+		w.m.ledgers.gone(d.id())
 		w.s.ask(lost)
 	case errors.Is(err, ErrReopen):
 		w.s.ask(reopen)
