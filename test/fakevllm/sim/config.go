@@ -16,6 +16,8 @@ type Config struct {
 	Aliases []string
 	// Version is the vLLM version to report. Empty is "0.32.0", the version whose answers the package was compared with.
 	Version string
+	// Metrics is whose /metrics the engine has; the rest of its answers are those of today. DialectV0 has one rank.
+	Metrics Dialect
 	// APIKey guards every path below /v1 (--api-key). Empty lets everyone in.
 	APIKey string
 
@@ -108,7 +110,9 @@ func (c Config) withDefaults() Config {
 	setInt(&c.NumGPUBlocks, 8192)
 	c.NumGPUBlocks = max(c.NumGPUBlocks, 2)
 	c.MaxModelLen = min(c.MaxModelLen, (c.NumGPUBlocks-1)*c.BlockSize)
-	setInt(&c.DataParallelSize, 1)
+	if setInt(&c.DataParallelSize, 1); c.Metrics == DialectV0 {
+		c.DataParallelSize = 1
+	}
 	setInt(&c.StreamInterval, 1)
 	setInt(&c.EmbeddingDim, 64)
 	setInt(&c.MeanTokens, 60)

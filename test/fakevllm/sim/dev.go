@@ -47,7 +47,7 @@ func (e *Engine) serveIsPaused(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (e *Engine) serveSleep(w http.ResponseWriter, _ *http.Request) {
-	e.locked(func() { e.strike(&Injection{Kind: Sleep}) })
+	e.locked(func() { e.strike(&Injection{Kind: Sleep}); e.front.sleeps("sleep") })
 	writeJSON(w, http.StatusOK, struct {
 		devStatus
 		Level int `json:"level"`
@@ -55,7 +55,7 @@ func (e *Engine) serveSleep(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (e *Engine) serveWakeUp(w http.ResponseWriter, _ *http.Request) {
-	e.locked(func() { e.lift(&Injection{Kind: Sleep}) })
+	e.locked(func() { e.lift(&Injection{Kind: Sleep}); e.front.sleeps("wake_up") })
 	writeJSON(w, http.StatusOK, struct {
 		devStatus
 		Tags json.RawMessage `json:"tags"`

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -32,8 +33,8 @@ func (e *Engine) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 	case req.Dimensions < 0 || req.Dimensions > e.cfg.EmbeddingDim:
 		n := strconv.Itoa(req.Dimensions)
 		err = errValue("dimensions", n, "dimensions must be between 1 and "+strconv.Itoa(e.cfg.EmbeddingDim)+", got "+n+".")
-	case req.EncodingFormat != "" && req.EncodingFormat != "float" && req.EncodingFormat != "base64":
-		err = errValue("encoding_format", req.EncodingFormat, "encoding_format must be float or base64.")
+	case !slices.Contains([]string{"", "float", "base64", "bytes", "bytes_only"}, req.EncodingFormat):
+		err = errValue("encoding_format", req.EncodingFormat, "encoding_format must be float, base64, bytes or bytes_only.")
 	}
 	if err != nil {
 		writeError(w, err)

@@ -68,13 +68,21 @@ type route struct {
 func (e *Engine) table() []route {
 	rows := []route{
 		{"POST", "/v1/chat/completions", e.serveChat, true, true},
+		{"POST", "/v1/chat/completions/batch", e.serveBatch, true, true},
 		{"POST", "/v1/completions", e.serveCompletions, true, true},
 		{"POST", "/v1/embeddings", e.serveEmbeddings, true, true},
+		{"POST", "/v2/embed", e.serveCohereEmbed, true, true},
 		{"POST", "/v1/responses", e.serveResponses, true, true},
 		{"POST", "/v1/messages", e.serveMessages, true, true},
 		{"POST", "/v1/messages/count_tokens", e.serveCountTokens, true, true},
 		{"POST", "/inference/v1/generate", e.serveGenerate, true, true},
+		{"POST", "/cohere/v2/chat", e.serveCohere, true, true},
+		{"POST", "/v1/audio/transcriptions", e.serveTranscriptions, true, true},
+		{"POST", "/v1/audio/translations", e.serveTranslations, true, true},
 		{"GET", "/v1/realtime", e.serveRealtime, false, false},
+		{"POST", "/invocations", e.serveInvocations, true, false},
+		{"POST", "/classify", e.serveClassify, true, true},
+		{"POST", "/generative_scoring", e.serveGenerativeScoring, true, true},
 		{"POST", "/pooling", e.servePooling, true, true},
 		{"POST", "/score", e.serveScore, true, true},
 		{"POST", "/v1/score", e.serveScore, true, true},
@@ -82,6 +90,7 @@ func (e *Engine) table() []route {
 		{"POST", "/v1/rerank", e.serveRerank, true, true},
 		{"POST", "/v2/rerank", e.serveRerank, true, true},
 		{"POST", "/tokenize", e.serveTokenize, true, false},
+		{"POST", "/detokenize", e.serveDetokenize, true, false},
 		{"GET", "/v1/models", e.serveModels, true, false},
 		{"GET", "/version", e.serveVersion, false, false},
 		{"GET", "/health", e.serveHealth, false, false},
@@ -135,7 +144,7 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // guarded reports whether a path asks for the API key: vLLM has endpoints at its root that are open to all.
 func guarded(path string) bool {
-	return strings.HasPrefix(path, "/v1") || strings.HasPrefix(path, "/v2") || strings.HasPrefix(path, "/inference")
+	return strings.HasPrefix(path, "/v1") || strings.HasPrefix(path, "/v2") || strings.HasPrefix(path, "/inference") || strings.HasPrefix(path, "/cohere")
 }
 
 func (e *Engine) route(w http.ResponseWriter, r *http.Request) {

@@ -2,8 +2,11 @@ package sim
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // writeCacheConfig writes the configuration of the KV cache as labels.
@@ -64,6 +67,7 @@ func (e *Engine) writeHTTP(x *exposition) {
 	}
 	x.histogram("http_request_duration_seconds", "Duration of HTTP requests by handler.", at, durations...)
 	e.writeToolParser(x, at)
+	e.writeSleep(x, at)
 	if f.socketsOpened > 0 {
 		x.gauge("vllm:websocket_connections_active", "WebSockets that are open.", series{"", float64(f.sockets)})
 		x.counter("vllm:websocket_connections", "WebSockets so far.", at, series{"", f.socketsOpened})
@@ -88,4 +92,29 @@ func (e *Engine) writeToolParser(x *exposition, at float64) {
 		}
 	}
 	x.counter("vllm:tool_call_parser_invocations", "Calls of the tool parser: one a choice, or on streams one a delta.", at, rows...)
+}
+
+// sleepTook is how long it takes to go to sleep or to wake up, as on a CPU, where nothing is moved.
+const sleepTook = 7500 * time.Microsecond
+
+// sleeps counts an operation of the sleep mode.
+func (f *front) sleeps(operation string) {
+	if f.slept[operation] == nil {
+		f.slept[operation] = newHistogram(boundsSleep)
+	}
+	f.slept[operation].seconds(sleepTook)
+}
+
+// writeSleep writes the families of the sleep mode, which exist once it was used.
+func (e *Engine) writeSleep(x *exposition, at float64) {
+	var took []distribution
+	var running []series
+	for _, operation := range slices.Sorted(maps.Keys(e.front.slept)) {
+		took = append(took, distribution{after: label("operation", operation), h: e.front.slept[operation]})
+		running = append(running, series{labels: label("operation", operation)})
+	}
+	if len(took) > 0 {
+		x.histogram("vllm:sleep_mode_operation_duration_seconds", "Duration of an operation of the sleep mode.", at, took...)
+		x.gauge("vllm:sleep_mode_operations_in_flight", "Operations of the sleep mode under way.", running...)
+	}
 }

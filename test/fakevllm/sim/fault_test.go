@@ -19,6 +19,23 @@ func background(ctx context.Context, c client, body string) func() stream {
 	return func() stream { return <-done }
 }
 
+// TestClearReachesARequestThatIsOnItsWay clears after a request has drawn its fault and before it is with a rank.
+func TestClearReachesARequestThatIsOnItsWay(t *testing.T) {
+	timing := exact
+	timing.Frontend = 10 * time.Millisecond
+	for _, kind := range []sim.Kind{sim.HangQueue, sim.HangPrefill, sim.HangDecode, sim.ErrorEvent} {
+		bubble(t, sim.Config{Timing: timing}, func(t *testing.T, engine *sim.Engine, c client) {
+			engine.Fault(kind)
+			wait := background(t.Context(), c, chat("on its way", 10))
+			after(5 * time.Millisecond)
+			engine.Clear()
+			if s := wait(); !s.done || s.usage.Completion != 10 {
+				t.Errorf("%s: got done %v, usage %+v, want ten tokens", kind, s.done, s.usage)
+			}
+		})
+	}
+}
+
 func TestRequestsThatHang(t *testing.T) {
 	for _, test := range []struct {
 		kind                       sim.Kind

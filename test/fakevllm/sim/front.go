@@ -20,6 +20,7 @@ type front struct {
 	toolParser                       map[toolKey]float64
 	sockets                          int // WebSockets that are open
 	socketsOpened                    float64
+	slept                            map[string]*histogram // how long /sleep and /wake_up took, by name
 }
 
 // httpKey are labels; durations have no status.
@@ -33,12 +34,13 @@ type toolKey struct{ mode, outcome string }
 var (
 	boundsHTTPHigh = []float64{.01, .025, .05, .075, .1, .25, .5, .75, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 7.5, 10, 30, 60}
 	boundsHTTP     = []float64{.1, .5, 1}
+	boundsSleep    = []float64{.01, .1, 1, 10, 30, 60, 120, 300, 600}
 )
 
 func newFront() front {
 	return front{
 		requests: map[httpKey]float64{}, handlers: map[string]*handlerStats{}, durations: map[httpKey]*histogram{},
-		duration: newHistogram(boundsHTTPHigh), toolParser: map[toolKey]float64{},
+		duration: newHistogram(boundsHTTPHigh), toolParser: map[toolKey]float64{}, slept: map[string]*histogram{},
 	}
 }
 

@@ -11,17 +11,40 @@ type messagesRequest struct {
 	Messages      []message       `json:"messages"`
 	System        json.RawMessage `json:"system"`
 	StopSequences stringList      `json:"stop_sequences"`
-	Tools         []tool          `json:"tools"`
+	Tools         []messagesTool  `json:"tools"`
+	ToolChoice    struct {
+		Type string `json:"type"`
+		Name string `json:"name"`
+	} `json:"tool_choice"`
 }
 
-// prompt applies the chat template: the system's words are a message like any other.
-func (r *messagesRequest) prompt() []uint32 {
-	chat := chatRequest{Messages: r.Messages, Tools: r.Tools}
+type messagesTool struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	Schema      json.RawMessage `json:"input_schema"`
+}
+
+// chat is the same request as a chat. The system's words are a message like any other.
+func (r *messagesRequest) chat() *chatRequest {
+	chat := &chatRequest{Messages: r.Messages}
 	if len(r.System) > 0 && string(r.System) != "null" {
 		chat.Messages = append([]message{{Role: "system", Content: r.System}}, r.Messages...)
 	}
-	return chat.prompt()
+	for _, t := range r.Tools {
+		chat.Tools = append(chat.Tools, functionTool(t.Name, t.Description, t.Schema))
+	}
+	switch r.ToolChoice.Type {
+	case "any":
+		chat.ToolChoice = encode("required")
+	case "tool":
+		chat.ToolChoice = encode(functionTool(r.ToolChoice.Name, "", nil))
+	case "none":
+		chat.ToolChoice = encode("none")
+	}
+	return chat
 }
+
+func (r *messagesRequest) prompt() []uint32 { return r.chat().prompt() }
 
 func (e *Engine) serveMessages(w http.ResponseWriter, r *http.Request) {
 	var req messagesRequest
@@ -43,7 +66,7 @@ func (e *Engine) serveMessages(w http.ResponseWriter, r *http.Request) {
 	e.addPrompt(j, prompt, &req.params, limits{
 		maxTokens: room, stop: req.StopSequences, logprobs: -1, temperature: req.Temperature, topP: req.TopP,
 	})
-	e.think(j.seqs[0].author)
+	a.call = e.script(j, req.chat())
 	e.run(w, r, j, req.Stream, a)
 }
 
@@ -71,6 +94,7 @@ func (e *Engine) serveCountTokens(w http.ResponseWriter, r *http.Request) {
 type messagesAnswer struct {
 	engine  *Engine
 	job     *job
+	call    *toolCall // nil for text
 	started bool
 	blocks  int // begun
 	open    string
@@ -89,9 +113,13 @@ type messageWhole struct {
 }
 
 type contentBlock struct {
-	Type     string  `json:"type"`
-	Text     *string `json:"text,omitempty"`
-	Thinking *string `json:"thinking,omitempty"`
+	Type     string          `json:"type"`
+	ID       string          `json:"id,omitempty"`
+	Name     string          `json:"name,omitempty"`
+	Input    json.RawMessage `json:"input,omitzero"`
+	Text     *string         `json:"text,omitempty"`
+	Thinking *string         `json:"thinking,omitempty"`
+	Partial  *string         `json:"partial_json,omitempty"`
 }
 
 // messageUsage has in its input only what the cache neither had nor took in.
@@ -113,8 +141,10 @@ func (a *messagesAnswer) usage() messageUsage {
 }
 
 // stopWords are the stop reason and the stop sequence.
-func stopWords(d delta) (reason, sequence json.RawMessage) {
+func (a *messagesAnswer) stopWords(d delta) (reason, sequence json.RawMessage) {
 	switch {
+	case a.call != nil && d.finish == "stop":
+		return encode("tool_use"), null
 	case d.stop != "":
 		return encode("stop_sequence"), encode(d.stop)
 	case d.finish == "length":
@@ -131,10 +161,17 @@ func (a *messagesAnswer) whole(parts []delta) any {
 	if d.reasoning != "" {
 		m.Content = append(m.Content, contentBlock{Type: "thinking", Thinking: &d.reasoning})
 	}
-	if d.text != "" {
+	switch {
+	case a.call != nil:
+		input := json.RawMessage(d.text)
+		if !json.Valid(input) {
+			input = encode(struct{}{}) // an object that was cut
+		}
+		m.Content = append(m.Content, contentBlock{Type: "tool_use", ID: a.call.ids[d.seq], Name: a.call.name, Input: input})
+	case d.text != "":
 		m.Content = append(m.Content, contentBlock{Type: "text", Text: &d.text})
 	}
-	m.Reason, m.Sequence = stopWords(d)
+	m.Reason, m.Sequence = a.stopWords(d)
 	if d.stop == "" {
 		m.Sequence = nil
 	}
@@ -158,7 +195,11 @@ func (a *messagesAnswer) chunks(d delta) (events []any) {
 		}}})
 	}
 	events = append(events, a.say("thinking", "thinking_delta", d.reasoning)...)
-	events = append(events, a.say("text", "text_delta", d.text)...)
+	if a.call != nil {
+		events = append(events, a.argue(d)...)
+	} else {
+		events = append(events, a.say("text", "text_delta", d.text)...)
+	}
 	if d.finish != "" {
 		a.finish = d
 		events = append(events, a.closeBlock()...)
@@ -194,6 +235,22 @@ func (a *messagesAnswer) say(kind, deltaKind, text string) (events []any) {
 	return append(events, event{"content_block_delta", blockEvent{Type: "content_block_delta", Delta: block(deltaKind, text), Index: a.blocks - 1}})
 }
 
+// argue adds the arguments of a call to its block.
+func (a *messagesAnswer) argue(d delta) (events []any) {
+	if d.text == "" {
+		return nil
+	}
+	if a.open != "tool_use" {
+		events = a.closeBlock()
+		a.open = "tool_use"
+		a.blocks++
+		begun := &contentBlock{Type: "tool_use", ID: a.call.ids[d.seq], Name: a.call.name, Input: encode(struct{}{})}
+		events = append(events, event{"content_block_start", blockEvent{Type: "content_block_start", Block: begun, Index: a.blocks - 1}})
+	}
+	piece := &contentBlock{Type: "input_json_delta", Partial: &d.text}
+	return append(events, event{"content_block_delta", blockEvent{Type: "content_block_delta", Delta: piece, Index: a.blocks - 1}})
+}
+
 func (a *messagesAnswer) closeBlock() []any {
 	if a.open == "" {
 		return nil
@@ -208,7 +265,7 @@ func (a *messagesAnswer) last() []any {
 		Sequence json.RawMessage `json:"stop_sequence"`
 	}
 	var s stop
-	s.Reason, s.Sequence = stopWords(a.finish)
+	s.Reason, s.Sequence = a.stopWords(a.finish)
 	return []any{
 		event{"message_delta", struct {
 			Type  string       `json:"type"`

@@ -121,7 +121,7 @@ func label(name, value string) string {
 
 func (e *Engine) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	body := e.Metrics()
-	w.Header().Set("Content-Type", "text/plain; version=1.0.0; charset=utf-8")
+	w.Header().Set("Content-Type", e.cfg.Metrics.contentType())
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.Write(body) // the client may have left
 }
@@ -135,5 +135,5 @@ func (e *Engine) Metrics() []byte {
 	e.writeEngine(x)
 	e.writeRequests(x)
 	e.writeHTTP(x)
-	return x.Bytes()
+	return e.cfg.Metrics.translate(x.Bytes())
 }

@@ -14,7 +14,11 @@ type poolRequest struct {
 	Text2     stringList `json:"text_2"`    // /score
 	Query     string     `json:"query"`     // /rerank
 	Documents stringList `json:"documents"` // /rerank
-	TopN      int        `json:"top_n"`     // /rerank
+	// EncodingFormat is of /pooling: "" and float are JSON, bytes and bytes_only are not.
+	EncodingFormat string `json:"encoding_format"`
+
+	TopN  int        `json:"top_n"` // /rerank
+	Items stringList `json:"items"` // /generative_scoring
 }
 
 // poolAnswer is an answer made of vectors. None is streamed.

@@ -57,7 +57,11 @@ func (l *listener) say(format string, args ...any) {
 // sound sends n pieces of 80 ms, each of the same byte.
 func (l *listener) sound(n int, of byte) {
 	l.t.Helper()
-	l.say(`{"type":"input_audio_buffer.append","audio":%q}`, base64.StdEncoding.EncodeToString([]byte(strings.Repeat(string(rune(of)), n*2560))))
+	l.say("%s", appendSound(n, of))
+}
+
+func appendSound(n int, of byte) string {
+	return fmt.Sprintf(`{"type":"input_audio_buffer.append","audio":%q}`, base64.StdEncoding.EncodeToString([]byte(strings.Repeat(string(rune(of)), n*2560))))
 }
 
 func (l *listener) next() (m heard) {
@@ -183,8 +187,9 @@ func TestFaultsOfRealtime(t *testing.T) {
 			l := listen(t, url)
 			l.say(`{"type":"session.update","model":"tiny"}`)
 			engine.Fault(tt.kind)
-			l.say(`{"type":"input_audio_buffer.commit"}`)
-			l.sound(6, 'a')
+			for _, m := range []string{`{"type":"input_audio_buffer.commit"}`, appendSound(6, 'a')} {
+				_ = l.conn.Write(t.Context(), websocket.MessageText, []byte(m)) // the connection may be gone
+			}
 			if tt.code != "" {
 				if _, end := l.answer(); end.Code != tt.code {
 					t.Errorf("got %+v, want the error %s", end, tt.code)

@@ -86,7 +86,7 @@ func (s *realtimeSession) audible(d delta) string {
 
 // pass is Engine.pass for an answer on a connection that has been opened already.
 func (s *realtimeSession) pass(ctx context.Context, j *job) bool {
-	f, err := s.e.draw(s.r)
+	f, err := s.e.draw(s.r, j)
 	switch {
 	case err != nil:
 		s.forget()

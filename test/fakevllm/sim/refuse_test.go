@@ -31,7 +31,7 @@ func TestWrongRequestsAreRefusedWithTheParameter(t *testing.T) {
 		{"/v1/completions", `{"prompt":[["a"]]}`, "body.prompt"},
 		{"/v1/embeddings", `{"input":[[]]}`, ""},
 		{"/v1/embeddings", `{"input":"x","dimensions":65}`, "dimensions"},
-		{"/v1/embeddings", `{"input":"x","encoding_format":"bytes"}`, "encoding_format"},
+		{"/v1/embeddings", `{"input":"x","encoding_format":"hex"}`, "encoding_format"},
 		{"/v1/embeddings", `{"input":"` + strings.Repeat("x", 500) + `"}`, "input_tokens"},
 	} {
 		status, text := ask(t, engine, test.path, test.body)

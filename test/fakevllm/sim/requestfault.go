@@ -32,12 +32,13 @@ func marked(r *http.Request) {
 }
 
 // draw returns the fault for one request, nil for none.
-func (e *Engine) draw(r *http.Request) (*Injection, error) {
+func (e *Engine) draw(r *http.Request, j *job) (*Injection, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	j.clears = e.clears
 	if text := r.Header.Get(RequestFault); text != "" && e.cfg.AllowRequestFaults {
 		return parseFault(text)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if len(e.injections) == 0 {
 		return nil, nil
 	}
@@ -54,7 +55,7 @@ func (e *Engine) pass(w http.ResponseWriter, r *http.Request, j *job) bool {
 		writeError(w, err)
 		return false
 	}
-	f, err := e.draw(r)
+	f, err := e.draw(r, j)
 	if err != nil {
 		writeError(w, errInvalid("header."+RequestFault, err.Error()))
 		return false

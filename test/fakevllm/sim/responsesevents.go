@@ -4,6 +4,7 @@ import "encoding/json"
 
 // responseEvent is any event of a Responses stream. Its keys are in the order of the alphabet, as vLLM's are.
 type responseEvent struct {
+	Arguments    *string         `json:"arguments,omitempty"`
 	ContentIndex *int            `json:"content_index,omitempty"`
 	Delta        *string         `json:"delta,omitempty"`
 	Item         any             `json:"item,omitempty"`
@@ -15,6 +16,7 @@ type responseEvent struct {
 	Number       int             `json:"sequence_number"`
 	Text         *string         `json:"text,omitempty"`
 	Type         string          `json:"type"`
+	Name         string          `json:"name,omitempty"` // the only one that is not in its place
 }
 
 // event numbers an event and gives it its type.
@@ -24,11 +26,24 @@ func (a *responsesAnswer) event(kind string, e responseEvent) any {
 	return event{e.Type, e}
 }
 
-// responseItem is a part of the output that is being made: a message, or reasoning.
+// responseItem is a part of the output that is being made: a message, reasoning, or a call of a tool.
 type responseItem struct {
-	kind, id string
-	index    int
-	text     string
+	kind, id     string
+	index        int
+	text         string
+	call, called string // the id of a call, and the name of its tool
+}
+
+type callItem struct {
+	Arguments string          `json:"arguments"`
+	CallID    string          `json:"call_id"`
+	Name      string          `json:"name"`
+	Type      string          `json:"type"`
+	ID        string          `json:"id"`
+	Async     json.RawMessage `json:"async"`
+	Caller    json.RawMessage `json:"caller"`
+	Namespace json.RawMessage `json:"namespace"`
+	Status    string          `json:"status"`
 }
 
 type messageItem struct {
@@ -67,7 +82,14 @@ func (i *responseItem) json(complete bool) any {
 	if complete {
 		status, content = "completed", []any{i.part(i.text, null)}
 	}
-	if i.kind == "reasoning" {
+	switch i.kind {
+	case "function_call":
+		item := callItem{CallID: i.call, Name: i.called, Type: i.kind, ID: i.id, Status: status}
+		if complete {
+			item.Arguments = i.text
+		}
+		return item
+	case "reasoning":
 		return reasoningItem{ID: i.id, Summary: []any{}, Type: i.kind, Content: content, Status: status}
 	}
 	return messageItem{ID: i.id, Content: content, Role: "assistant", Status: status, Type: i.kind}
@@ -105,12 +127,34 @@ func (a *responsesAnswer) chunks(d delta) (events []any) {
 	if d.err != nil && len(d.tokens) == 0 {
 		return nil
 	}
-	events = append(a.say("reasoning", d.reasoning), a.say("message", d.text)...)
+	events = append(a.say("reasoning", d.reasoning), a.speak(d)...)
 	if d.finish != "" {
 		a.finish = d
 		events = append(events, a.closeItem()...)
 	}
 	return events
+}
+
+// speak adds what the model says after its thoughts.
+func (a *responsesAnswer) speak(d delta) []any {
+	if a.call != nil {
+		return a.argue(d)
+	}
+	return a.say("message", d.text)
+}
+
+// argue adds the arguments of a call to its item.
+func (a *responsesAnswer) argue(d delta) (events []any) {
+	if d.text == "" {
+		return nil
+	}
+	if a.open == nil || a.open.kind != "function_call" {
+		events = a.closeItem()
+		a.open = &responseItem{kind: "function_call", id: "fc_" + a.engine.newID(), index: len(a.items), call: a.call.ids[d.seq], called: a.call.name}
+		events = append(events, a.event("output_item.added", responseEvent{Item: a.open.json(false), OutputIndex: &a.open.index}))
+	}
+	a.open.text += d.text
+	return append(events, a.event("function_call_arguments.delta", responseEvent{Delta: &d.text, ItemID: a.open.id, OutputIndex: &a.open.index}))
 }
 
 // say adds text to the item of its kind, after the one that is open has been closed if that is another.
@@ -149,6 +193,12 @@ func (a *responsesAnswer) closeItem() []any {
 	}
 	a.open = nil
 	a.items = append(a.items, i.json(true))
+	if i.kind == "function_call" {
+		return []any{
+			a.event("function_call_arguments.done", responseEvent{Arguments: &i.text, ItemID: i.id, OutputIndex: &i.index, Name: i.called}),
+			a.event("output_item.done", responseEvent{Item: i.json(true), OutputIndex: &i.index}),
+		}
+	}
 	part, word := i.words()
 	all, whole := i.base(), i.base()
 	all.Text = &i.text

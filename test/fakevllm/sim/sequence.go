@@ -18,6 +18,7 @@ type job struct {
 	notify chan struct{}
 	parent trace.SpanContext
 	rank   *int // the rank that the request asks for, nil for any
+	clears int  // how often the faults had been cleared when this one drew its own
 }
 
 func newJob(id string) *job {

@@ -194,6 +194,9 @@ func (e *Engine) submit(j *job) *apiError {
 		return err
 	}
 	for _, s := range j.seqs {
+		if j.clears != e.clears {
+			s.fault = nil // Clear came while the request was on its way
+		}
 		s.core = e.leastLoaded()
 		if j.rank != nil {
 			s.core = e.cores[*j.rank]

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/json"
 	"net/http"
 	"time"
 )
@@ -81,6 +82,12 @@ func (e *Engine) run(w http.ResponseWriter, r *http.Request, j *job, stream bool
 		}
 	}
 	e.tellLoad(w, r)
+	if r, ok := a.(raw); ok {
+		if metadata, body, ok := r.bytes(); ok {
+			writeRaw(w, metadata, body)
+			return
+		}
+	}
 	writeJSON(w, http.StatusOK, a.whole(parts))
 }
 
@@ -178,6 +185,10 @@ func (s *sse) events(events []any) {
 		if typed, ok := one.(event); ok {
 			s.write("event: " + typed.kind + "\n")
 			one = typed.data
+		}
+		if raw, ok := one.(json.RawMessage); ok { // [DONE], which is no JSON
+			s.data(raw)
+			continue
 		}
 		s.data(encode(one))
 	}

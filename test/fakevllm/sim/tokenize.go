@@ -1,6 +1,9 @@
 package sim
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 type tokenizeRequest struct {
 	Model    string    `json:"model"`
@@ -36,4 +39,27 @@ func (e *Engine) serveTokenize(w http.ResponseWriter, r *http.Request) {
 		tokens = textOrTokens{text: *req.Text}.prompt()
 	}
 	writeJSON(w, http.StatusOK, tokenized{Count: len(tokens), MaxModelLen: e.cfg.MaxModelLen, Tokens: tokens})
+}
+
+// serveDetokenize answers with a word for each token, as there is no way back from a token of this engine to its text.
+func (e *Engine) serveDetokenize(w http.ResponseWriter, r *http.Request) {
+	var req struct {
+		Model  string   `json:"model"`
+		Tokens []uint32 `json:"tokens"`
+	}
+	err := decode(r, &req, "tokens")
+	if err == nil {
+		err = e.checkModel(req.Model)
+	}
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	said := make([]string, len(req.Tokens))
+	for i, id := range req.Tokens {
+		said[i] = words[int(id)%len(words)]
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Prompt string `json:"prompt"`
+	}{strings.Join(said, " ")})
 }

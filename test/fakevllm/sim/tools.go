@@ -14,6 +14,12 @@ type tool struct {
 	} `json:"function"`
 }
 
+// functionTool is a tool as a chat has it.
+func functionTool(name, description string, parameters json.RawMessage) (t tool) {
+	t.Type, t.Function.Name, t.Function.Description, t.Function.Parameters = "function", name, description, parameters
+	return t
+}
+
 // toolCall is the one call that the model makes, in each choice.
 type toolCall struct {
 	ids   map[*sequence]string
