@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,13 +36,7 @@ func flags(cfg *sim.Config, o *options, errs io.Writer) *flag.FlagSet {
 	f.StringVar(&o.names, "served-model-name", "simulated", "model `names`, with commas between; the first is reported")
 	f.StringVar(&cfg.APIKey, "api-key", os.Getenv("VLLM_API_KEY"), "`key` that requests below /v1 need (VLLM_API_KEY)")
 	f.StringVar(&o.tracesEndpoint, "otlp-traces-endpoint", "", "`URL` that llm_request spans go to; else OTEL_EXPORTER_OTLP_ENDPOINT")
-	f.Func("metrics", "`dialect` of /metrics: v0, v1 or rust; without, today's", func(text string) error {
-		cfg.Metrics = sim.Dialect(text)
-		if !slices.Contains([]sim.Dialect{sim.DialectV0, sim.DialectV1, sim.DialectRust}, cfg.Metrics) {
-			return errors.New("want v0, v1 or rust")
-		}
-		return nil
-	})
+	f.Var((*dialect)(&cfg.Metrics), "metrics", "`dialect` of /metrics: v0, v1 or rust (default today's)")
 	f.IntVar(&cfg.MaxModelLen, "max-model-len", 32768, "most `tokens` of prompt and answer")
 	f.IntVar(&cfg.MaxNumSeqs, "max-num-seqs", 256, "most `sequences` in a batch")
 	f.IntVar(&cfg.MaxNumBatchedTokens, "max-num-batched-tokens", 8192, "most `tokens` in a step")
@@ -94,6 +87,19 @@ func (s *seconds) Set(text string) error {
 	}
 	*s = seconds(d)
 	return nil
+}
+
+// dialect is a flag for whose /metrics the engine has.
+type dialect sim.Dialect
+
+func (d *dialect) String() string { return string(*d) }
+
+func (d *dialect) Set(text string) error {
+	switch *d = dialect(text); sim.Dialect(text) {
+	case sim.DialectNew, sim.DialectV0, sim.DialectV1, sim.DialectRust:
+		return nil
+	}
+	return errors.New("want v0, v1 or rust")
 }
 
 // run is the program: it returns the exit status.
