@@ -107,11 +107,11 @@ var fieldRows = [...]fieldRow{
 	gauge(gpumetrics.Slow, 6, output{reading: gpumetrics.ECCLifetimeUncorrected, scale: 1, max: 1 << 53}),
 	gauge(gpumetrics.Slow, 29, small(gpumetrics.RetiredPagesSingleBit, 0, 0)),
 	gauge(gpumetrics.Slow, 30, small(gpumetrics.RetiredPagesDoubleBit, 0, 0)),
-	gauge(gpumetrics.Slow, 31, flag(gpumetrics.RetiredPagesPending, 0)),
+	gauge(gpumetrics.Slow, 31, onOff(gpumetrics.RetiredPagesPending, 0)),
 	gauge(gpumetrics.Slow, 142, small(gpumetrics.RemappedRowsCorrected, 0, 0)),
 	gauge(gpumetrics.Slow, 143, small(gpumetrics.RemappedRowsUncorrected, 0, 0)),
-	gauge(gpumetrics.Slow, 144, flag(gpumetrics.RemapPending, 0)),
-	gauge(gpumetrics.Slow, 145, flag(gpumetrics.RemapFailure, 0)),
+	gauge(gpumetrics.Slow, 144, onOff(gpumetrics.RemapPending, 0)),
+	gauge(gpumetrics.Slow, 145, onOff(gpumetrics.RemapFailure, 0)),
 }
 
 // recoveries are the states of field 230, by its value.

@@ -158,7 +158,6 @@ const (
 	callSRAMStatus   // 1 where the threshold was exceeded
 	callRemappedRows // corrected, uncorrected, pending, failed
 	callRowHistogram // max, high, partial, low, none
-	callRepair       // 1 where a repair waits for a reset
 	callUnrepairable // 1 where memory cannot be repaired
 	callComputeList  // processes
 	callMPSList      // processes under MPS

@@ -56,7 +56,7 @@ func bytes(r gpumetrics.Reading, index int, least float64) output {
 	return output{reading: r, index: index, scale: 1, min: least, max: mostBytes}
 }
 
-func flag(r gpumetrics.Reading, index int) output {
+func onOff(r gpumetrics.Reading, index int) output {
 	return output{reading: r, index: index, scale: 1, max: 1}
 }
 
@@ -85,7 +85,7 @@ var questions = []question{
 	{gpumetrics.Once, callMaxClock, 3, false, clock(gpumetrics.ClockLimitVideo)},
 	{gpumetrics.Once, callPCIeMaxGeneration, 0, false, []output{small(gpumetrics.PCIeLinkGenerationLimit, 0, 1)}},
 	{gpumetrics.Once, callPCIeMaxWidth, 0, false, []output{small(gpumetrics.PCIeLinkWidthLimit, 0, 1)}},
-	{gpumetrics.Once, callPersistence, 0, false, []output{flag(gpumetrics.PersistenceMode, 0)}},
+	{gpumetrics.Once, callPersistence, 0, false, []output{onOff(gpumetrics.PersistenceMode, 0)}},
 
 	{gpumetrics.Fast, callUtilization, 0, false, []output{
 		percent(gpumetrics.UtilizationGeneral, 0), percent(gpumetrics.MemoryControllerUtilization, 1)}},
@@ -116,14 +116,14 @@ var questions = []question{
 	{gpumetrics.Slow, callMemoryErrors, errorCounter(1, placeDRAM), false, count(gpumetrics.ECCUncorrectedDRAM, 64)},
 	{gpumetrics.Slow, callMemoryErrors, errorCounter(0, placeSRAM), false, count(gpumetrics.ECCCorrectedSRAM, 64)},
 	{gpumetrics.Slow, callMemoryErrors, errorCounter(1, placeSRAM), false, count(gpumetrics.ECCUncorrectedSRAM, 64)},
-	{gpumetrics.Slow, callSRAMStatus, 0, false, []output{flag(gpumetrics.ECCSRAMThresholdExceeded, 0)}},
+	{gpumetrics.Slow, callSRAMStatus, 0, false, []output{onOff(gpumetrics.ECCSRAMThresholdExceeded, 0)}},
 	{gpumetrics.Slow, callRemappedRows, 0, true, []output{
 		small(gpumetrics.RemappedRowsCorrected, 0, 0), small(gpumetrics.RemappedRowsUncorrected, 1, 0),
-		flag(gpumetrics.RemapPending, 2), flag(gpumetrics.RemapFailure, 3)}},
+		onOff(gpumetrics.RemapPending, 2), onOff(gpumetrics.RemapFailure, 3)}},
 	{gpumetrics.Slow, callRowHistogram, 0, false, []output{
 		small(gpumetrics.RemapBanksMax, 0, 0), small(gpumetrics.RemapBanksHigh, 1, 0), small(gpumetrics.RemapBanksPartial, 2, 0),
 		small(gpumetrics.RemapBanksLow, 3, 0), small(gpumetrics.RemapBanksNone, 4, 0)}},
-	{gpumetrics.Slow, callUnrepairable, 0, false, []output{flag(gpumetrics.UnrepairableMemory, 0)}},
+	{gpumetrics.Slow, callUnrepairable, 0, false, []output{onOff(gpumetrics.UnrepairableMemory, 0)}},
 }
 
 // instanceQuestions are asked of MIG instances in the slow tier.

@@ -1,4 +1,5 @@
-// Code generated from go-nvml by go test -run SymbolHeader -update; DO NOT EDIT.
+// Code generated from go-nvml's calls by go generate; DO NOT EDIT.
+
 CALL(nvmlComputeInstanceDestroy)
 CALL(nvmlComputeInstanceGetInfo)
 CALL(nvmlComputeInstanceGetInfo_v2)
