@@ -91,13 +91,14 @@ func (b *block) part() part {
 
 // uri is where an image or the like is. Data in an URL is left out: it would fill the attribute.
 func (b *block) uri() string {
-	uri := b.Source.URL
+	var found strings.Builder
+	found.WriteString(b.Source.URL)
 	for _, raw := range []json.RawMessage{b.ImageURL, b.VideoURL, b.AudioURL} {
 		var object struct{ URL string }
 		_ = json.Unmarshal(raw, &object) // a string has none
-		uri += object.URL
-		uri += oneText(raw)
+		found.WriteString(object.URL + oneText(raw))
 	}
+	uri := found.String()
 	if uri == "" && b.Source.MediaType != "" {
 		return "data:" + b.Source.MediaType
 	}
@@ -135,11 +136,12 @@ func blocks(raw json.RawMessage) []block {
 }
 
 // plainText is the text of a string or a list of blocks.
-func plainText(raw json.RawMessage) (text string) {
+func plainText(raw json.RawMessage) string {
+	var text strings.Builder
 	for _, p := range contentParts(raw) {
-		text += p.Content
+		text.WriteString(p.Content)
 	}
-	return text
+	return text.String()
 }
 
 // understand reads JSON as far as it is of the form that v has: a member of another form is passed over.

@@ -130,11 +130,11 @@ func eventsOf(t *testing.T, text []byte) stream {
 	for _, event := range strings.Split(strings.TrimRight(string(text), "\n"), "\n\n") {
 		name, data, _ := strings.Cut("\n"+event, "\ndata: ")
 		name = strings.TrimPrefix(strings.TrimPrefix(name, "\n"), "event: ")
-		switch {
-		case data == "[DONE]":
+		switch data {
+		case "[DONE]":
 			s.kinds = append(s.kinds, data)
 			continue
-		case data == "":
+		case "":
 			if event != "" && !strings.HasPrefix(event, ":") {
 				t.Fatalf("an event without data: %q", event)
 			}

@@ -37,7 +37,7 @@ func drain[T any, P interface {
 	*T
 	object
 }](stream *ssestream.Stream[T]) (all []object, err error) {
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	for stream.Next() {
 		event := stream.Current()
 		all = append(all, P(&event))

@@ -31,8 +31,12 @@ func (e *Engine) serveInvocations(w http.ResponseWriter, r *http.Request) {
 		fits  bool
 		serve http.HandlerFunc
 	}{
-		{has("messages"), e.serveChat}, {has("prompt"), e.serveCompletions}, {has("input", "task"), e.servePooling},
-		{has("input"), e.serveEmbeddings}, {has("text_1", "text_2"), e.serveScore}, {has("query", "documents"), e.serveRerank},
+		{has("messages"), e.serveChat},
+		{has("prompt"), e.serveCompletions},
+		{has("input", "task"), e.servePooling},
+		{has("input"), e.serveEmbeddings},
+		{has("text_1", "text_2"), e.serveScore},
+		{has("query", "documents"), e.serveRerank},
 	} {
 		if target.fits {
 			target.serve(w, r)
