@@ -308,8 +308,10 @@ func TestAStallIsInJaegerWhileTheRequestHangs(t *testing.T) {
 	j.stopCleanly(t)
 }
 
-// hang sends a request that stalls, checks what Jaeger shows meanwhile, hangs up, and checks the whole trace.
-func (j *journey) hang(t *testing.T, body, fault, phase string) {
+// hang sends a request that stalls, checks what Jaeger shows meanwhile, hangs up, and checks the whole trace, which
+// it returns.
+func (j *journey) hang(t *testing.T, body, fault, phase string) *Tree {
+	t.Helper()
 	ctx, hangUp := context.WithCancel(t.Context())
 	defer hangUp()
 	x := j.post(ctx, t, "/v1/chat/completions", body, fault)
@@ -350,6 +352,7 @@ func (j *journey) hang(t *testing.T, body, fault, phase string) {
 			}
 		}
 	}
+	return tree
 }
 
 // stopCleanly ends the gateway as a supervisor does and checks that no telemetry was lost.

@@ -40,7 +40,7 @@ func StartVictoriaMetrics(t testing.TB) *MetricStore {
 	address := freeAddress(t)
 	m := &MetricStore{URL: "http://" + address, OTLP: "http://" + address + "/opentelemetry", client: newGetter(t)}
 	m.Process = StartProcess(t, exec.Command(program(t, "victoria-metrics"), "-httpListenAddr="+address,
-		"-storageDataPath="+t.TempDir(), "-opentelemetry.usePrometheusNaming", "-search.latencyOffset=0s",
+		"-storageDataPath="+t.TempDir(), "-opentelemetry.usePrometheusNaming", "-search.latencyOffset=0s", "-inmemoryDataFlushInterval=1s",
 		"-promscrape.config=", "-loggerLevel=ERROR"))
 	m.client.await(t, m.Process, m.URL+"/health")
 	return m

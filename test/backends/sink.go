@@ -52,6 +52,7 @@ type LogRecord struct {
 type SunkSpan struct {
 	ID         pcommon.SpanID
 	Name       string
+	Start      time.Time
 	Attributes map[string]any
 	Resource   map[string]any
 }
@@ -190,7 +191,7 @@ func (s *Sink) takeTraces(td ptrace.Traces) {
 		for _, ss := range rs.ScopeSpans().All() {
 			for _, span := range ss.Spans().All() {
 				s.traces[span.TraceID()] = append(s.traces[span.TraceID()], SunkSpan{
-					ID: span.SpanID(), Name: span.Name(), Attributes: span.Attributes().AsRaw(), Resource: resource,
+					ID: span.SpanID(), Name: span.Name(), Start: span.StartTimestamp().AsTime(), Attributes: span.Attributes().AsRaw(), Resource: resource,
 				})
 			}
 		}
