@@ -80,6 +80,9 @@ const (
 	keyStallSummary     = attribute.Key("vllm.stall.summary")
 	keyStallRemedy      = attribute.Key("vllm.stall.remedy")
 	keyStallEvidence    = attribute.Key("vllm.stall.evidence")
+	keyXIDCode          = attribute.Key("nvidia.xid.code")
+	keyXIDAction        = attribute.Key("nvidia.xid.action")
+	keyXIDName          = attribute.Key("nvidia.xid.name")
 )
 
 // Names of [WithDialects]. None of them is emitted unless asked for.

@@ -163,7 +163,7 @@ func (l *live) register() {
 	}
 	info := inflight.Info{
 		Operation: l.call.Operation, Model: l.call.Model, Route: l.call.Route, Stream: l.call.Stream,
-		Start: l.call.Start, OnStall: l.stalled,
+		Start: l.call.Start, OnStall: l.stalled, OnGPUError: l.gpuError,
 	}
 	if l.call.TraceID.IsValid() {
 		info.TraceID, info.SpanID = l.call.TraceID.String(), l.call.SpanID.String()

@@ -34,12 +34,14 @@ type stage struct {
 	engine *httptest.Server
 	front  *httptest.Server
 	up     func() bool // the monitor has two readings of the engine
+	calls  *inflight.Registry
 }
 
 func newStage(t *testing.T) *stage {
 	s := &stage{spans: tracetest.NewInMemoryExporter(), reader: sdkmetric.NewManualReader()}
 	mp := sdkmetric.NewMeterProvider(sdkmetric.WithReader(s.reader))
 	registry := &inflight.Registry{}
+	s.calls = registry
 	s.opts = []otelvllm.Option{
 		otelvllm.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSyncer(s.spans))),
 		otelvllm.WithMeterProvider(mp),
@@ -130,6 +132,7 @@ func (s *stage) play(t *testing.T) {
 		s.post(t, leaving, client, to("/v1/chat/completions"), chat(`,"stream":true,"stream_options":{"include_usage":true,"continuous_usage_stats":true}`), "hang-decode")
 	}()
 	s.wait(t, "stall")
+	s.calls.GPUError(inflight.GPUError{GPU: "GPU-0", XID: 79, Name: "GPU has fallen off the bus", Action: "restart_machine"}, nil)
 	leave()
 	<-done
 

@@ -47,6 +47,8 @@ type Info struct {
 	// OnStall is called by [Request.Stalled], on its goroutine and under no lock. It may run
 	// while [Request.End] does, or just after it. Nil means nobody wants to know.
 	OnStall func(Stall)
+	// OnGPUError is called by [Registry.GPUError] under the same rules.
+	OnGPUError func(GPUError)
 }
 
 // Stall says that a request is silent for too long, and why.
@@ -93,6 +95,7 @@ type Request struct {
 	output    atomic.Int64 // output tokens; -1 means unknown
 	stall     atomic.Pointer[Stall]
 	final     atomic.Pointer[Status] // set once, by End
+	gpuErrors errorCount
 
 	mu         sync.Mutex // never held while anything is called
 	info       Info
@@ -230,7 +233,7 @@ func (q *Request) End(outcome string, spans []Span, at time.Time) {
 	final := q.statusLocked(at)
 	final.Ended, final.Outcome, final.Duration, final.Spans = true, outcome, final.Age, spans
 	q.final.Store(&final)
-	q.info.OnStall = nil // it may hold all of the request's memory, and the handle may be kept
+	q.info.OnStall, q.info.OnGPUError = nil, nil // they may hold all of the request's memory, and the handle may be kept
 	q.mu.Unlock()
 	q.registry.end(q, &final)
 }

@@ -5,7 +5,7 @@ import "time"
 // Status is what is known about a request at one time. It is a copy: it does not change, and its
 // slices and maps must not be changed.
 type Status struct {
-	// Info is what the request began with and what Describe added. OnStall is nil.
+	// Info is what the request began with and what Describe added. OnStall and OnGPUError are nil.
 	Info
 	// StreamKnown tells that Stream is known: Describe was called, or the request began with a
 	// model or as a stream.
@@ -68,7 +68,7 @@ func (q *Request) statusLocked(now time.Time) Status {
 		Contents: q.contents.Load(), OutputTokens: q.output.Load(),
 		Age: max(0, now.Sub(q.start)), Stall: q.stall.Load(),
 	}
-	s.OnStall = nil
+	s.OnStall, s.OnGPUError = nil, nil
 	s.Silent = max(0, now.Sub(s.LastProgress))
 	if at := q.keepAlive.Load(); at > 0 {
 		s.LastKeepAlive = q.start.Add(time.Duration(at - 1))
