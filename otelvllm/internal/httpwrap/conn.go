@@ -59,17 +59,17 @@ func (c *switched) received(p []byte, err error) {
 	c.fault(err)
 }
 
-// Write writes first and shows afterwards.
+// Write shows first and writes afterwards, unlike elsewhere: what the caller answers may be read by another goroutine
+// before this one goes on, and what was said must be known before the answer to it.
 func (c *switched) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	if shown := p[:within(n, len(p))]; len(shown) > 0 {
-		if !c.told {
-			shown = c.readHead(shown)
-		}
-		if len(shown) > 0 {
-			c.o.Sent(shown)
-		}
+	shown := p
+	if !c.told {
+		shown = c.readHead(shown)
 	}
+	if len(shown) > 0 && !c.closed.Load() {
+		c.o.Sent(shown)
+	}
+	n, err := c.Conn.Write(p)
 	c.fault(err)
 	return n, err
 }

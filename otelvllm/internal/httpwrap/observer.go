@@ -62,7 +62,7 @@ type WriteObserver interface {
 type SwitchObserver interface {
 	// Switched is called when the handler has taken over the connection of a request with the header Upgrade. It
 	// returns who watches the connection. With nil nobody does, and the handler gets the server's own connection. On a
-	// connection that is watched, ResponseHeader is called with what the handler writes as the head of the answer,
+	// connection that is watched, ResponseHeader is called just before the handler writes the head of the answer,
 	// unless it has called WriteHeader before.
 	Switched() ConnObserver
 }
@@ -73,7 +73,8 @@ type SwitchObserver interface {
 type ConnObserver interface {
 	// Received is shown what was read from the caller.
 	Received(p []byte)
-	// Sent is shown what was written to the caller after the head of the answer, once it was taken.
+	// Sent is shown what is written to the caller after the head of the answer, just before it is. If it cannot be
+	// written, Broken says so.
 	Sent(p []byte)
 	// Broken is called at most once, with the first error of a read or a write that is no timeout; io.EOF says that the
 	// caller sends nothing more.
