@@ -22,8 +22,8 @@ func (a *accumulator) add(n uint64, bits uint8, now time.Time, c check, scale fl
 		a.last, a.at = n, now
 		return true
 	}
-	grown := growth(a.last, n, bits)
 	limit := c.rate() * (now.Sub(a.at).Seconds()*1.05 + 0.5)
+	grown := growth(a.last, n, bits, limit)
 	if float64(grown) > limit {
 		if a.doubt && n >= a.suspect && float64(n-a.suspect) <= limit {
 			a.last, a.at, a.doubt = n, now, false // the count has moved: go on from there, and add nothing
@@ -37,9 +37,9 @@ func (a *accumulator) add(n uint64, bits uint8, now time.Time, c check, scale fl
 	return true
 }
 
-// growth is how much a count grew. One that fell from its last quarter into its first has wrapped;
-// any other that fell has started again at 0.
-func growth(last, n uint64, bits uint8) uint64 {
+// growth is how much a count grew. One that fell from its last quarter into its first has wrapped,
+// if it can have grown so fast; any other that fell has started again at 0.
+func growth(last, n uint64, bits uint8, limit float64) uint64 {
 	if n >= last {
 		return n - last
 	}
@@ -48,7 +48,9 @@ func growth(last, n uint64, bits uint8) uint64 {
 		size = math.MaxUint32
 	}
 	if last >= size/4*3 && n <= size/4 {
-		return n + (size - last) + 1
+		if wrapped := n + (size - last) + 1; float64(wrapped) <= limit {
+			return wrapped
+		}
 	}
 	return n
 }
