@@ -77,12 +77,13 @@ type writeTap struct {
 	o BodyWriteObserver
 }
 
+// Write shows first and writes afterwards: the answer to what is written may be read by another goroutine before this
+// one goes on.
 func (t *writeTap) Write(p []byte) (int, error) {
-	n, err := t.w.Write(p)
-	if n > 0 && !t.b.ended.Load() {
-		t.o.BodyWritten(p[:within(n, len(p))])
+	if len(p) > 0 && !t.b.ended.Load() {
+		t.o.BodyWritten(p)
 	}
-	return n, err
+	return t.w.Write(p)
 }
 
 // closeTap tells that nothing more is written to a body.
@@ -93,11 +94,10 @@ type closeTap struct {
 }
 
 func (t *closeTap) CloseWrite() error {
-	err := t.c.CloseWrite()
 	if !t.b.ended.Load() {
 		t.o.BodyWriteClosed()
 	}
-	return err
+	return t.c.CloseWrite()
 }
 
 // Read reads and then shows what was read, be it with an error or not.

@@ -100,8 +100,8 @@ type BodyObserver interface {
 // answer 101 Switching Protocols. The rules for a BodyObserver's methods hold for it; what is written after the End of
 // what is read is not shown.
 type BodyWriteObserver interface {
-	// BodyWritten is shown what was written, once it was taken.
+	// BodyWritten is shown what is written, just before it is. If it cannot be written, nothing says so.
 	BodyWritten(p []byte)
-	// BodyWriteClosed is called after CloseWrite: nothing more will be written.
+	// BodyWriteClosed is called just before CloseWrite: nothing more will be written.
 	BodyWriteClosed()
 }
