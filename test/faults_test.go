@@ -350,7 +350,7 @@ var faults = []fault{
 	{"engine killed", []string{}, []string{"X=1"}, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "kill") }, nil, watchdog.EngineDead, true},
 	{"worker killed", []string{}, []string{"X=2"}, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "kill", "worker") }, nil, watchdog.EngineDead, true},
 	{"keep-alive comments over a wedged engine", keepAlive, nil, func(b *bench) { b.hang(8, 1900); b.decoding(); b.kitDo("fault", "wedge") }, nil, watchdog.EngineWedged, false},
-	{"KV cache full, preemption", fullCache, nil, func(b *bench) { b.hang(16, 1400) }, nil, watchdog.PreemptionThrash, false},
+	{"KV cache full, preemption", fullCache, nil, func(b *bench) { b.hang(8, 1400) }, nil, watchdog.PreemptionThrash, false},
 	{"one of two ranks wedged", twoRanks, nil, func(b *bench) {
 		b.hangOn("0", 8, 1900)
 		b.hangOn("1", 8, 1900)
