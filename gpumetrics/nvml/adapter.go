@@ -98,11 +98,6 @@ type adapterHandle struct {
 	values []nvml.FieldValue
 }
 
-func (h *adapterHandle) same(other handle) bool {
-	o, ok := other.(*adapterHandle)
-	return ok && o.device == h.device
-}
-
 func (h *adapterHandle) number(c call, arg int) (n numbers, r ret) {
 	if !h.has[c] || deviceNumbers[c] == nil {
 		return n, retNoFunction

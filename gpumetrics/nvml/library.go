@@ -25,8 +25,6 @@ type handle interface {
 	instance(index int) (handle, ret)
 	// processes appends the processes that the call lists.
 	processes(c call, buf []process) ([]process, ret)
-	// same tells whether other is the same GPU.
-	same(other handle) bool
 }
 
 // numbers are the numbers that one call tells, in the order that the call's comment names.

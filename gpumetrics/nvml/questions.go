@@ -52,7 +52,7 @@ func small(r gpumetrics.Reading, index int, least float64) output {
 	return output{reading: r, index: index, scale: 1, min: least, max: mostSmall}
 }
 
-func bytes(r gpumetrics.Reading, index int, least float64) output {
+func byteCount(r gpumetrics.Reading, index int, least float64) output {
 	return output{reading: r, index: index, scale: 1, min: least, max: mostBytes}
 }
 
@@ -107,9 +107,9 @@ var questions = []question{
 
 	{gpumetrics.Slow, callJPEG, 0, false, []output{percent(gpumetrics.UtilizationJPEG, 0)}},
 	{gpumetrics.Slow, callOFA, 0, false, []output{percent(gpumetrics.UtilizationOFA, 0)}},
-	{gpumetrics.Slow, callBAR1, 0, false, []output{bytes(gpumetrics.BAR1Total, 0, 1), bytes(gpumetrics.BAR1Used, 1, 0)}},
+	{gpumetrics.Slow, callBAR1, 0, false, []output{byteCount(gpumetrics.BAR1Total, 0, 1), byteCount(gpumetrics.BAR1Used, 1, 0)}},
 	{gpumetrics.Slow, callProtectedMemory, 0, false, []output{
-		bytes(gpumetrics.ProtectedMemoryTotal, 0, 0), bytes(gpumetrics.ProtectedMemoryUsed, 1, 0)}},
+		byteCount(gpumetrics.ProtectedMemoryTotal, 0, 0), byteCount(gpumetrics.ProtectedMemoryUsed, 1, 0)}},
 	{gpumetrics.Slow, callPCIeGeneration, 0, false, []output{small(gpumetrics.PCIeLinkGeneration, 0, 1)}},
 	{gpumetrics.Slow, callPCIeWidth, 0, false, []output{small(gpumetrics.PCIeLinkWidth, 0, 1)}},
 	{gpumetrics.Slow, callMemoryErrors, errorCounter(0, placeDRAM), false, count(gpumetrics.ECCCorrectedDRAM, 64)},
@@ -128,7 +128,7 @@ var questions = []question{
 
 // instanceQuestions are asked of MIG instances in the slow tier.
 var instanceQuestions = []question{
-	{gpumetrics.Slow, callBAR1, 0, false, []output{bytes(gpumetrics.BAR1Total, 0, 1), bytes(gpumetrics.BAR1Used, 1, 0)}},
+	{gpumetrics.Slow, callBAR1, 0, false, []output{byteCount(gpumetrics.BAR1Total, 0, 1), byteCount(gpumetrics.BAR1Used, 1, 0)}},
 	{gpumetrics.Slow, callMemoryErrors, errorCounter(0, placeSRAM), false, count(gpumetrics.ECCCorrectedSRAM, 64)},
 	{gpumetrics.Slow, callMemoryErrors, errorCounter(1, placeSRAM), false, count(gpumetrics.ECCUncorrectedSRAM, 64)},
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -214,7 +215,7 @@ func sample(t *testing.T, d gpumetrics.Device, tier gpumetrics.Tier) *gpumetrics
 
 func wantValue(t *testing.T, s *gpumetrics.Sample, r gpumetrics.Reading, want float64) {
 	t.Helper()
-	if got, ok := s.Value(r); !ok || got < want*0.999999 || got > want*1.000001 {
+	if got, ok := s.Value(r); !ok || math.Abs(got-want) > 1e-6*math.Abs(want) {
 		t.Errorf("reading %d: got %v, %t, want %v", r, got, ok, want)
 	}
 }
