@@ -5,11 +5,13 @@ import "encoding/binary"
 // frameSink takes what the frames of one direction of a WebSocket bring, in their order.
 type frameSink interface {
 	// begin begins a message, and returns whether its data is wanted.
-	begin(text, compressed bool) bool
+	begin(text bool) bool
 	// data takes the next bytes of a message that is wanted. They are valid only during the call.
 	data(p []byte)
 	// end ends a message that is wanted.
 	end()
+	// lost tells, in place of the end, that a compressed message could not be unpacked, wanted or not.
+	lost()
 	// close takes the code of a close frame; closeNone where it has none.
 	close(code int)
 	// fail tells that what comes are no frames. Nothing follows.
@@ -49,7 +51,8 @@ const (
 )
 
 // frames reads the frames of one direction of a WebSocket (RFC 6455) as they pass, cut anywhere, in memory that does not
-// grow. Frames with and without a mask are read whichever way they go. The zero value with a sink is ready.
+// grow, and unpacks compressed messages. Frames with and without a mask are read whichever way they go. The zero value
+// with a sink is ready.
 type frames struct {
 	to      frameSink
 	deflate bool // permessage-deflate was agreed on
@@ -64,8 +67,10 @@ type frames struct {
 
 	opcode  byte
 	fin     bool
-	message bool // a message has begun and not ended
-	wanted  bool // its data is
+	message bool      // a message has begun and not ended
+	wanted  bool      // its data is
+	packed  bool      // it is compressed
+	inflate *inflater // nil until a compressed message comes
 
 	control [maxControl]byte
 	kept    int // bytes in control
@@ -143,8 +148,11 @@ func (f *frames) beginFrame() {
 		return
 	}
 	if f.opcode == opText || f.opcode == opBinary {
-		f.message = true
-		f.wanted = f.to.begin(f.opcode == opText, first&bitDeflate != 0)
+		f.message, f.packed = true, first&bitDeflate != 0
+		f.wanted = f.to.begin(f.opcode == opText)
+		if f.packed && f.inflate == nil {
+			f.inflate = new(inflater)
+		}
 	}
 	f.body = true
 	if f.left == 0 {
@@ -173,7 +181,7 @@ func (f *frames) valid(first byte) bool {
 func (f *frames) payload(p []byte) {
 	control := f.opcode >= opClose
 	switch {
-	case !control && !f.wanted, control && f.opcode != opClose:
+	case !control && !f.wanted && !f.packed, control && f.opcode != opClose:
 	case !f.masked:
 		f.give(p)
 	default:
@@ -195,11 +203,30 @@ func (f *frames) unmask(p []byte) {
 }
 
 func (f *frames) give(p []byte) {
-	if f.opcode == opClose {
+	switch {
+	case f.opcode == opClose:
 		f.kept += copy(f.control[f.kept:], p)
+	case f.packed:
+		f.inflate.add(p)
+	default:
+		f.to.data(p)
+	}
+}
+
+// endMessage ends a message, and unpacks it first if it is compressed.
+func (f *frames) endMessage() {
+	f.message = false
+	if f.packed && !f.inflate.end(func(p []byte) {
+		if f.wanted {
+			f.to.data(p)
+		}
+	}) {
+		f.to.lost()
 		return
 	}
-	f.to.data(p)
+	if f.wanted {
+		f.to.end()
+	}
 }
 
 // endFrame ends a frame whose payload is complete.
@@ -214,9 +241,6 @@ func (f *frames) endFrame() {
 		}
 		f.to.close(code)
 	case f.opcode < opClose && f.fin:
-		f.message = false
-		if f.wanted {
-			f.to.end()
-		}
+		f.endMessage()
 	}
 }

@@ -50,6 +50,8 @@ type socket struct {
 	owes       bool // it is the engine's turn to say something
 
 	uncounted bool // an answer came without usage, or was not read
+	deaf      bool // what the engine says cannot be understood any more
+	mute      bool // nor what the caller says
 	left      bool // the caller has closed the connection, or broken it off
 	closed    bool // the engine has closed it, and for no bad reason
 }
@@ -65,12 +67,8 @@ func (r *ResponseReader) listen(deflate bool) {
 // engineSide takes the messages of the engine.
 type engineSide socket
 
-func (s *engineSide) begin(text, compressed bool) bool {
-	if !text {
-		return false
-	}
-	if compressed {
-		s.unread()
+func (s *engineSide) begin(text bool) bool {
+	if !text || s.deaf {
 		return false
 	}
 	s.reader.answer.reset()
@@ -152,10 +150,10 @@ func (s *engineSide) count(t *tokenCounts) {
 	}
 }
 
-// unread notes that a message passes which cannot be read: from now on nothing is known but how the connection ends.
-func (s *engineSide) unread() {
+// lost notes that a message passes which cannot be read: from now on nothing is known but how the connection ends.
+func (s *engineSide) lost() {
 	f := &s.reader.facts
-	f.Opaque, s.uncounted = true, true
+	f.Opaque, s.uncounted, s.deaf = true, true, true
 	f.Usage = Usage{}
 	s.generating, s.owes = false, false
 }
@@ -174,14 +172,14 @@ func (s *engineSide) close(code int) {
 
 func (s *engineSide) fail() {
 	s.reader.facts.Invalid++
-	s.unread()
+	s.lost()
 }
 
 // callerSide takes the messages of the caller.
 type callerSide socket
 
-func (s *callerSide) begin(text, compressed bool) bool {
-	if !text || compressed {
+func (s *callerSide) begin(text bool) bool {
+	if !text || s.mute {
 		return false
 	}
 	s.spoken = spoken{kind: s.spoken.kind, model: s.spoken.model}
@@ -192,7 +190,7 @@ func (s *callerSide) begin(text, compressed bool) bool {
 func (s *callerSide) data(p []byte) { s.say.write(p) }
 
 func (s *callerSide) end() {
-	if !s.say.whole() || s.reader.facts.Opaque {
+	if !s.say.whole() {
 		return
 	}
 	switch s.spoken.kind {
@@ -211,7 +209,10 @@ func (s *callerSide) end() {
 }
 
 func (s *callerSide) close(int) { s.left = true }
-func (s *callerSide) fail()     {}
+
+// lost notes that what the caller says is not known any more, and so not when it is the engine's turn.
+func (s *callerSide) lost() { s.mute, s.final, s.owes = true, false, false }
+func (s *callerSide) fail() { s.lost() }
 
 // Sent takes the next bytes that the caller of a WebSocket has sent. Of any other exchange it takes none. It never
 // fails and keeps no reference to p.

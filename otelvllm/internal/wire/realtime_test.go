@@ -46,7 +46,7 @@ func (w turn) bytes() []byte {
 	case "half":
 		return frame{opcode: opText, data: rtDelta}.bytes()[:20]
 	case "packed":
-		f = frame{opcode: opText, flags: bitDeflate, data: "\xaa\x56\x2a\x00"}
+		f = frame{opcode: opText, flags: bitDeflate, data: "\xff\xff"}
 	}
 	if w.caller {
 		f.mask = []byte{1, 2, 3, 4}
@@ -156,7 +156,7 @@ func TestRealtimeIsReadInBothDirections(t *testing.T) {
 			want: facts(func(f *Facts) { f.Contents, f.Usage, f.Left = 1, usageOf(39, 12), true }), seen: Seen{Events: 3, Contents: 1, Answers: 1},
 		},
 		{
-			name: "a compressed message makes all unknown but the end", says: with(e(rtDelta), e("packed"), c(rtAppend), e("bye")), model: "voxtral",
+			name: "a compressed message that cannot be unpacked makes all unknown but the end", says: with(e(rtDelta), e("packed"), c(rtAppend), e("bye")), model: "voxtral",
 			want: facts(func(f *Facts) { f.Contents, f.Opaque, f.Done = 1, true, true }), seen: Seen{Events: 2, Contents: 1},
 		},
 		{
