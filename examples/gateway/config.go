@@ -22,14 +22,6 @@ type setting struct {
 	isBool           bool
 }
 
-// Values of -gpu.
-const (
-	gpuAuto     = "auto"
-	gpuOff      = "off"
-	gpuRequired = "required"
-	gpuDemo     = "demo"
-)
-
 // config is what flags and variables say.
 type config struct {
 	sidecar.Config
@@ -45,7 +37,7 @@ func (c *config) settings() []setting {
 		{flag: "admin", env: "OTELVLLM_ADMIN", usage: "`address` of the live page, /health, /requests, /findings and /metrics; off closes it", set: address(&c.Admin, true)},
 		{flag: "stall-after", env: "OTELVLLM_STALL_AFTER", usage: "silence after which a request counts as stalled", set: duration(&c.StallAfter, true)},
 		{flag: "scrape-interval", env: "OTELVLLM_SCRAPE_INTERVAL", usage: "time between two looks at the engine", set: duration(&c.ScrapeInterval, true)},
-		{flag: "gpu", env: "OTELVLLM_GPU", usage: "auto, off, required or demo", set: oneOf(&c.gpu, gpuAuto, gpuOff, gpuRequired, gpuDemo)},
+		{flag: "gpu", env: "OTELVLLM_GPU", usage: "read this host's GPUs: auto, off, required (fail without) or demo (made-up ones)", set: oneOf(&c.gpu, gpuAuto, gpuOff, gpuRequired, gpuDemo)},
 		{flag: "wait-ready", env: "OTELVLLM_WAIT_READY", usage: "hold requests up to this long while the engine is not ready", set: duration(&c.WaitReady, false)},
 		{flag: "drain", env: "OTELVLLM_DRAIN", usage: "on SIGTERM, time for running streams to finish", set: duration(&c.Drain, false)},
 		{flag: "models", env: "OTELVLLM_MODELS", usage: "model `names` that always keep their own label, with commas between", set: c.setModels},

@@ -59,10 +59,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 
 // start sets up the telemetry and the engine, and runs the gateway until ctx ends.
 func start(ctx context.Context, config *config, stderr io.Writer) int {
-	if config.gpu == gpuRequired || config.gpu == gpuDemo {
-		fmt.Fprintf(stderr, "gateway: -gpu %s: this build has no GPU metrics; use auto or off\n", config.gpu)
-		return exitFailed
-	}
 	telemetry, err := otlp.Setup(ctx, otlp.WithServiceName("otelvllm-gateway"), otlp.WithServiceVersion(otelvllm.Version))
 	if err != nil {
 		fmt.Fprintln(stderr, "gateway:", err)
@@ -89,10 +85,7 @@ func start(ctx context.Context, config *config, stderr io.Writer) int {
 	config.logHealth.Log = slog.New(slog.NewTextHandler(stderr, nil))
 	drained := make(chan time.Time, 1) // when the time of the drain is over
 	defer context.AfterFunc(ctx, func() { drained <- time.Now().Add(config.Drain) })()
-	err = sidecar.New(config.Config,
-		otelvllm.WithTracerProvider(telemetry.TracerProvider()), otelvllm.WithMeterProvider(telemetry.MeterProvider()),
-		otelvllm.WithPropagators(telemetry.Propagator()), otelvllm.WithLogger(logger),
-	).Run(ctx, say)
+	err = gateway(config, telemetry, logger).Run(ctx, say)
 	status := exitOK
 	if err != nil {
 		fmt.Fprintln(stderr, "gateway:", err)
@@ -106,6 +99,18 @@ func start(ctx context.Context, config *config, stderr io.Writer) int {
 	}
 	leave(telemetry, limit, say)
 	return status
+}
+
+// gateway wires the sidecar as flags and variables say.
+func gateway(config *config, telemetry *otlp.Telemetry, logger *slog.Logger) *sidecar.Sidecar {
+	var s *sidecar.Sidecar
+	config.GPUs = gpuMonitor(config.gpu, telemetry.MeterProvider(), func() float64 { return s.Load() })
+	config.GPURequired = config.gpu == gpuRequired
+	s = sidecar.New(config.Config,
+		otelvllm.WithTracerProvider(telemetry.TracerProvider()), otelvllm.WithMeterProvider(telemetry.MeterProvider()),
+		otelvllm.WithPropagators(telemetry.Propagator()), otelvllm.WithLogger(logger),
+	)
+	return s
 }
 
 // leave sends what telemetry is left and says what was lost.

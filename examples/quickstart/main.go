@@ -28,6 +28,7 @@ import (
 
 	"github.com/otelvllm/otelvllm-go/examples/gateway/sidecar"
 	"github.com/otelvllm/otelvllm-go/examples/internal/demo"
+	"github.com/otelvllm/otelvllm-go/gpumetrics"
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/otlp"
 	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
@@ -113,8 +114,13 @@ func startEngine(ctx context.Context, spans sdktrace.SpanProcessor) (*url.URL, e
 
 // startGateway serves the gateway and its page on free ports.
 func startGateway(ctx context.Context, wg *sync.WaitGroup, engine *url.URL, t *otlp.Telemetry) (*sidecar.Sidecar, net.Addr, net.Addr, error) {
-	gateway := sidecar.New(sidecar.Config{
-		Engine: engine, StallAfter: stallAfter, ScrapeInterval: 250 * time.Millisecond, UsageInjection: true, Metrics: t.Handler(), MeterProvider: t.MeterProvider(),
+	var gateway *sidecar.Sidecar
+	gpus, err := gpumetrics.New(demo.GPUs(func() float64 { return gateway.Load() }), gpumetrics.WithMeterProvider(t.MeterProvider()), gpumetrics.WithInterval(time.Second))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	gateway = sidecar.New(sidecar.Config{
+		Engine: engine, StallAfter: stallAfter, ScrapeInterval: 250 * time.Millisecond, UsageInjection: true, Metrics: t.Handler(), MeterProvider: t.MeterProvider(), GPUs: gpus,
 	}, otelvllm.WithTracerProvider(t.TracerProvider()), otelvllm.WithMeterProvider(t.MeterProvider()), otelvllm.WithPropagators(t.Propagator()))
 	lc := net.ListenConfig{}
 	callers, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

@@ -23,7 +23,6 @@ func newCard(s *Source, g GPU) *card {
 		g.Load = Idle
 	}
 	c := &card{source: s, gpu: g, info: g.info()}
-	c.meter.start(&c.gpu)
 	for n := range g.Instances {
 		c.instances = append(c.instances, &instance{card: c, number: n, info: g.instanceInfo(n)})
 	}

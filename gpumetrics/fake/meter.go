@@ -18,6 +18,7 @@ const (
 
 // meter follows a card through time: what grows, and what changes slowly.
 type meter struct {
+	started     bool
 	at          time.Duration
 	now         Activity
 	power       float64 // W, now
@@ -31,6 +32,7 @@ type meter struct {
 
 // start puts the meter where a driver that has run for a while has its own: counts do not begin at 0.
 func (m *meter) start(g *GPU) {
+	m.started = true
 	m.now = g.activity(0)
 	m.power = g.watts(m.now, false)
 	m.average, m.temperature = m.power, settled(m.now, m.power)
@@ -54,6 +56,9 @@ func settled(a Activity, watts float64) float64 {
 
 // advance follows the script up to the given time, in steps of a second.
 func (m *meter) advance(g *GPU, to time.Duration) {
+	if !m.started {
+		m.start(g)
+	}
 	if to-m.at > maxSteps*step {
 		m.at = to - maxSteps*step
 	}
@@ -83,22 +88,22 @@ func (m *meter) take(g *GPU, d time.Duration) {
 	m.pcieOut += work * 0.4e9 * s
 	m.pcieIn += work * 1.1e9 * s
 	m.links += work * 60e9 / 1024 * s
-	m.held(&m.heldPower, s, capped(m.now, m.power, g))
-	m.held(&m.heldThermal, s, m.hot)
-	m.held(&m.heldHW, s, m.hot)
-	m.held(&m.heldBrake, s, a.PowerBrake)
-	m.held(&m.low, s, a.Utilization < 0.05)
+	held(&m.heldPower, s, capped(m.power, g))
+	held(&m.heldThermal, s, m.hot)
+	held(&m.heldHW, s, m.hot)
+	held(&m.heldBrake, s, a.PowerBrake)
+	held(&m.low, s, a.Utilization < 0.05)
 }
 
 // held adds the time in which a reason held the clock down.
-func (*meter) held(ns *float64, seconds float64, on bool) {
+func held(ns *float64, seconds float64, on bool) {
 	if on {
 		*ns += seconds * 1e9
 	}
 }
 
 // capped tells that the card draws nearly what it may.
-func capped(_ Activity, watts float64, g *GPU) bool { return watts > 0.97*g.Model.MaxPower }
+func capped(watts float64, g *GPU) bool { return watts > 0.97*g.Model.MaxPower }
 
 // count makes a driver's count of a number that grows.
 func count(v float64) uint64 { return uint64(max(0, v)) }

@@ -114,7 +114,7 @@ func (c *card) work() float64 {
 func (c *card) clocks(s *gpumetrics.Sample) {
 	g, m := &c.gpu.Model, &c.meter
 	clock := g.SMClock
-	isCapped := capped(m.now, m.power, &c.gpu)
+	isCapped := capped(m.power, &c.gpu)
 	switch {
 	case m.hot || m.now.PowerBrake:
 		clock *= 0.55

@@ -67,6 +67,9 @@ type GPUStats struct {
 	ID   string  `json:"id"`
 	UUID *string `json:"uuid"`
 	Name *string `json:"name"`
+	// State is "ok", "degraded", "failed" or "predicted_failure", as the attribute hw.state; "lost"
+	// where the driver has lost the GPU, and "wedged" where it does not answer for it.
+	State *string `json:"state"`
 	// Memory is in MiB and percent of the total.
 	MemoryUsedMB  *float64 `json:"memory_used_mb"`
 	MemoryTotalMB *float64 `json:"memory_total_mb"`

@@ -12,6 +12,7 @@ const (
 	idleGPU    = 0.05
 	skewedGPU  = 0.30 // beside a busy one
 	idlePower  = 0.30 // of the limit: cards idle at 10 to 20 %
+	spinPower  = 0.15 // of what is between idle and the limit: a kernel that only spins draws less
 	workPower  = 0.50 // real work draws more
 	fullMemory = 0.98 // vLLM takes 92 % unless told otherwise
 )
@@ -29,12 +30,16 @@ var (
 func gpuLost(x *look) *sign {
 	for i := range x.view.GPUs {
 		g := &x.view.GPUs[i]
-		if !g.Lost && !slices.Contains(fatalXIDs, g.XID) && (!slices.Contains(processXIDs, g.XID) || !x.localTrouble()) {
+		if !g.Lost && !slices.Contains(fatalXIDs, g.XID) && (!slices.Contains(processXIDs, g.XID) && !g.Wedged || !x.localTrouble()) {
 			continue
 		}
-		s := &sign{evidence: map[string]any{"gpu": g.ID, "xid": g.XID, "lost": g.Lost}}
-		if g.XID == 0 {
+		s := &sign{evidence: map[string]any{"gpu": g.ID, "xid": g.XID, "lost": g.Lost, "wedged": g.Wedged}}
+		switch {
+		case g.XID != 0:
+		case g.Lost:
 			s.summary = "the driver has lost GPU {gpu}; what runs on it cannot go on"
+		default:
+			s.summary = "the driver does not answer for GPU {gpu}, and the engine stands still"
 		}
 		return s
 	}
@@ -94,7 +99,7 @@ func gpuStalled(x *look) *sign {
 	if x.hangs() {
 		for i := range x.view.GPUs {
 			g := &x.view.GPUs[i]
-			if g.Utilization.Known && g.Utilization.V >= busyGPU && g.PowerRatio.Known && g.PowerRatio.V <= idlePower {
+			if g.Utilization.Known && g.Utilization.V >= busyGPU && g.drawsLittle() {
 				return &sign{evidence: stalledGPU(g)}
 			}
 		}
@@ -111,6 +116,16 @@ func gpuStalled(x *look) *sign {
 		weak: true, evidence: stalledGPU(&x.view.GPUs[0]),
 		summary: "GPU {gpu} is idle although requests wait, and the engine gives no counters that would say why",
 	}
+}
+
+// drawsLittle tells that the power is near what the card draws when idle. A card that was never seen
+// idle has no such power to compare with.
+func (g *GPU) drawsLittle() bool {
+	limit := idlePower
+	if idle := g.IdlePowerRatio; idle.Known && idle.V > 0 && idle.V < idlePower {
+		limit = idle.V + spinPower*(1-idle.V)
+	}
+	return g.PowerRatio.Known && g.PowerRatio.V <= limit
 }
 
 func stalledGPU(g *GPU) map[string]any {

@@ -16,11 +16,16 @@ type GPU struct {
 	Utilization engine.Value `json:"utilization"`
 	PowerRatio  engine.Value `json:"power_ratio"`
 	MemoryRatio engine.Value `json:"memory_ratio"`
+	// IdlePowerRatio is the lowest power that was seen, as a share of the limit: about what this card
+	// draws when idle. Where it is not known, 30 % of the limit counts as little power.
+	IdlePowerRatio engine.Value `json:"idle_power_ratio"`
 	// Throttled tells that the clock is held down by heat or by a lack of power. A power cap under
 	// full load is usual and does not count.
 	Throttled bool `json:"throttled"`
-	// Lost tells that the driver has lost the GPU.
-	Lost bool `json:"lost"`
+	// Lost tells that the driver has lost the GPU. Wedged tells that a driver call for it has not
+	// returned for seconds: it may come back.
+	Lost   bool `json:"lost"`
+	Wedged bool `json:"wedged"`
 	// XID is the code of NVIDIA's last error report that still matters; 0 means none.
 	XID int `json:"xid"`
 }

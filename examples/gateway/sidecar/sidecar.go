@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/otelvllm/otelvllm-go/gpumetrics"
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/engine"
 	"github.com/otelvllm/otelvllm-go/otelvllm/health"
@@ -39,6 +40,8 @@ type Config struct {
 	Metrics        http.Handler         // answers /metrics; nil leaves it out
 	MeterProvider  metric.MeterProvider // takes the engine's readings; nil is the global one
 	HealthLog      *health.Logger       // writes the health document now and then; nil does not
+	GPUs           *gpumetrics.Monitor  // reads this host's GPUs, and is run by Serve; nil does not
+	GPURequired    bool                 // Serve fails where there is no usable GPU
 }
 
 // Sidecar is one gateway. Make it with New.
@@ -53,6 +56,7 @@ type Sidecar struct {
 
 	config Config
 	probe  *probe
+	ledger *gpumetrics.Ledger      // shares the GPUs among the requests; nil without GPUs
 	cut    context.CancelCauseFunc // ends what still runs when the drain is over
 	base   context.Context
 }
@@ -69,14 +73,15 @@ func New(config Config, opts ...otelvllm.Option) *Sidecar {
 	s.Page = livepage.New(livepage.Source{Health: s.Health, Registry: s.Registry, Findings: s.Watchdog.Findings, Cleared: s.Watchdog.Cleared},
 		livepage.WithLinks(livepage.Link{Name: "health", URL: "/health"}, livepage.Link{Name: "requests", URL: "/requests"},
 			livepage.Link{Name: "findings", URL: "/findings"}, livepage.Link{Name: "evidence", URL: "/evidence"}))
+	s.addGPUs()
 	s.probe = newProbe(config.Engine)
 	s.base, s.cut = context.WithCancelCause(context.Background())
 	opts = append([]otelvllm.Option{
 		otelvllm.WithRegistry(s.Registry), otelvllm.WithModels(config.Models...),
-		otelvllm.WithUsageInjection(config.UsageInjection),
+		otelvllm.WithUsageInjection(config.UsageInjection), otelvllm.WithOnDone(s.settle),
 	}, opts...)
 	proxy := otelvllm.NewReverseProxy(config.Engine, opts...)
-	s.Handler = otelvllm.Middleware(opts...)(s.waitReady(fullDuplex(proxy)))
+	s.Handler = s.account(otelvllm.Middleware(opts...)(s.waitReady(s.begin(fullDuplex(proxy)))))
 	s.Admin = s.adminHandler()
 	return s
 }
@@ -165,6 +170,18 @@ func (s *Sidecar) Serve(ctx context.Context, callers, admin net.Listener, say fu
 	wg.Go(func() { _ = s.Monitor.Run(work) }) // its only error is a bad URL, which parsing the flag has ruled out
 	wg.Go(func() { _ = s.Health.Run(work) })
 	wg.Go(func() { _ = s.Page.Run(work) })
+	if s.config.GPUs != nil {
+		wg.Go(func() { s.runGPUs(work, say) })
+		if s.config.GPURequired {
+			if err := s.awaitGPUs(ctx); err != nil && ctx.Err() == nil {
+				callers.Close()
+				if admin != nil {
+					admin.Close()
+				}
+				return err
+			}
+		}
+	}
 	if s.config.HealthLog != nil {
 		s.config.HealthLog.Source = s.Health
 		wg.Go(func() { _ = s.config.HealthLog.Run(work) })
