@@ -79,6 +79,7 @@ func TestDeltasStayRightOverGapsAndResets(t *testing.T) {
 		cumulative := sdkmetric.NewManualReader()
 		mp := sdkmetric.NewMeterProvider(sdkmetric.WithReader(delta), sdkmetric.WithReader(cumulative))
 		var now atomic.Uint64
+		now.Store(1000)
 		var gap atomic.Bool
 		a := newCard("GPU-a", func(tier Tier, s *Sample) error {
 			if gap.Load() {

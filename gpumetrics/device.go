@@ -34,7 +34,6 @@ type device struct {
 	values   record // the one that is published next
 	failures int    // samples that failed, in a row
 	until    time.Time
-	roles    processNames
 }
 
 // partKey names one part of a device.

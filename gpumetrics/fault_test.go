@@ -264,6 +264,7 @@ func TestFault_H07_NotSupportedIsAbsentAndNotAskedAgain(t *testing.T) {
 		p := start(t, &script{gpus: []*card{a}})
 		defer p.stop()
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		if asked != 1 {
 			t.Errorf("got %d questions in ten minutes, want 1", asked)
 		}

@@ -11,45 +11,33 @@ import (
 	"strings"
 )
 
-// processNames keeps what is known of the processes of one device, so that attributes are made once
-// for each process.
-type processNames struct {
-	known map[int]observeOptions
-}
-
-// records returns the memory of each process, the first [maxProcesses] of them by their number. The
-// driver tells the host's process numbers: where this process sees others, in a container, only the
-// sum is told.
-func (n *processNames) records(proc string, info *Info, list []Process) []processRecord {
-	if !hostNumbers(proc) {
-		sum, known := int64(0), len(list) == 0
-		for _, p := range list {
-			if p.KnownMemory && p.PID > 0 {
-				sum, known = sum+int64(min(p.Memory, 1<<60)), true
-			}
-		}
-		if !known {
-			return nil
-		}
-		return []processRecord{{options: optionsOf(identity(info)), bytes: sum}}
-	}
+// processRecords returns the memory of each process, at most [maxProcesses] of them. Roles are read
+// each time, since a process gets its title some time after it began. The driver tells the host's
+// process numbers: where this process sees others, in a container, only the sum is told.
+func processRecords(proc string, info *Info, list []Process) []processRecord {
+	host := hostNumbers(proc)
+	sum := processRecord{}
 	var records []processRecord
-	now := make(map[int]observeOptions, len(list))
+	seen := make(map[int]bool, len(list))
 	for _, p := range list {
-		if !p.KnownMemory || p.PID <= 0 || p.Memory >= 1<<60 || len(records) == maxProcesses {
+		if !p.KnownMemory || p.PID <= 0 || p.Memory >= 1<<60 {
 			continue
 		}
-		if now[p.PID] != nil {
+		if seen[p.PID] {
 			continue // listed as a compute and as a graphics process
 		}
-		options := n.known[p.PID]
-		if options == nil {
-			options = optionsOf(append(identity(info), processAttributes(proc, p.PID)...))
+		seen[p.PID] = true
+		sum.bytes += int64(p.Memory)
+		if !host || len(records) == maxProcesses {
+			continue
 		}
-		now[p.PID] = options
+		options := optionsOf(append(identity(info), processAttributes(proc, p.PID)...))
 		records = append(records, processRecord{options: options, bytes: int64(p.Memory)})
 	}
-	n.known = now
+	if !host && (len(seen) > 0 || len(list) == 0) {
+		sum.options = optionsOf(identity(info))
+		return []processRecord{sum}
+	}
 	return records
 }
 

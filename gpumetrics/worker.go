@@ -137,7 +137,7 @@ func (w *worker) processes(ctx context.Context, d *device) {
 	err := w.guard.call(ctx, func() (err error) {
 		w.procs, err = lister.Processes(w.procs[:0])
 		if err == nil {
-			found = d.roles.records(w.m.proc, d.info.Load(), w.procs)
+			found = processRecords(w.m.proc, d.info.Load(), w.procs)
 		}
 		return err
 	})
