@@ -154,7 +154,9 @@ func TestFault_H04_ACallThatHangsKeepsTheLibraryOpenAndNobodyWaiting(t *testing.
 			t.Error("the library was shut down or opened under a call that hangs")
 		}
 		s.set("hang=0")
-		<-returned
+		if err := <-returned; err != nil {
+			t.Errorf("the call that hung: %v", err)
+		}
 		s.await("shutdown", 1)
 		if _, err := source.Open(t.Context()); err != nil {
 			t.Errorf("open after the call has returned: %v", err)
@@ -355,19 +357,31 @@ func TestFault_H10_AGPUThatHangsCostsOneThread(t *testing.T) {
 			t.Errorf("%d calls hang, want 1", got)
 		}
 		s.set("hang=0")
-		<-returned
+		if err := <-returned; err != nil {
+			t.Errorf("the call that hung: %v", err)
+		}
 	})
 }
 
-func TestFault_H02_WithoutCgoThereIsAProgramWithoutGPUs(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "program")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./testdata/program")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build without cgo: %v\n%s", err, out)
-	}
-	out, err := exec.CommandContext(t.Context(), program, "libnvidia-ml.so.1").CombinedOutput()
-	if got := strings.TrimSpace(string(out)); err != nil || got != string(gpumetrics.DriverNotCompiled) {
-		t.Errorf("got %q, %v, want %s", got, err, gpumetrics.DriverNotCompiled)
+func TestFault_H02_WithoutCgoOrByTagThereIsAProgramWithoutGPUs(t *testing.T) {
+	for name, test := range map[string]struct {
+		tags string
+		env  []string
+	}{
+		"without cgo":  {"", []string{"CGO_ENABLED=0"}},
+		"with the tag": {"nonvml", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			program := filepath.Join(t.TempDir(), "program")
+			build := exec.CommandContext(t.Context(), "go", "build", "-tags", test.tags, "-o", program, "./testdata/program")
+			build.Env = append(os.Environ(), test.env...)
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("build: %v\n%s", err, out)
+			}
+			out, err := exec.CommandContext(t.Context(), program, "libnvidia-ml.so.1").CombinedOutput()
+			if got := strings.TrimSpace(string(out)); err != nil || got != string(gpumetrics.DriverNotCompiled) {
+				t.Errorf("got %q, %v, want %s", got, err, gpumetrics.DriverNotCompiled)
+			}
+		})
 	}
 }

@@ -129,7 +129,8 @@ func TestProgramsStartHoweverTheyAreLinkedAndLoaded(t *testing.T) {
 		"as usual":                        {nil, nil},
 		"with all symbols bound at start": {nil, []string{"LD_BIND_NOW=1"}},
 		"position-independent, hardened": {
-			[]string{"-buildmode=pie", "-ldflags=-linkmode=external -extldflags=-Wl,-z,now,-z,relro"}, []string{"LD_BIND_NOW=1"}},
+			[]string{"-buildmode=pie", "-ldflags=-linkmode=external -extldflags=-Wl,-z,now,-z,relro"}, []string{"LD_BIND_NOW=1"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			program := filepath.Join(t.TempDir(), "program")

@@ -88,18 +88,21 @@ var questions = []question{
 	{gpumetrics.Once, callPersistence, 0, false, []output{onOff(gpumetrics.PersistenceMode, 0)}},
 
 	{gpumetrics.Fast, callUtilization, 0, false, []output{
-		percent(gpumetrics.UtilizationGeneral, 0), percent(gpumetrics.MemoryControllerUtilization, 1)}},
+		percent(gpumetrics.UtilizationGeneral, 0), percent(gpumetrics.MemoryControllerUtilization, 1),
+	}},
 	{gpumetrics.Fast, callEncoder, 0, false, []output{percent(gpumetrics.UtilizationEncoder, 0)}},
 	{gpumetrics.Fast, callDecoder, 0, false, []output{percent(gpumetrics.UtilizationDecoder, 0)}},
 	{gpumetrics.Fast, callTemperature, 0, false, celsius(gpumetrics.TemperatureGPU)},
 	{gpumetrics.Fast, callMargin, 0, false, []output{
-		{reading: gpumetrics.TemperatureMargin, scale: 1, min: -mostCelsius, max: mostCelsius}}},
+		{reading: gpumetrics.TemperatureMargin, scale: 1, min: -mostCelsius, max: mostCelsius},
+	}},
 	{gpumetrics.Fast, callClock, 0, false, clock(gpumetrics.ClockGraphics)},
 	{gpumetrics.Fast, callClock, 1, false, clock(gpumetrics.ClockSM)},
 	{gpumetrics.Fast, callClock, 2, false, clock(gpumetrics.ClockMemory)},
 	{gpumetrics.Fast, callClock, 3, false, clock(gpumetrics.ClockVideo)},
 	{gpumetrics.Fast, callPerformanceState, 0, false, []output{
-		{reading: gpumetrics.PerformanceState, scale: 1, max: 15}}}, // 32: not known
+		{reading: gpumetrics.PerformanceState, scale: 1, max: 15},
+	}}, // 32: not known
 	{gpumetrics.Fast, callPower, 0, true, milliwatts(gpumetrics.Power)},
 	{gpumetrics.Fast, callEnforcedLimit, 0, true, milliwatts(gpumetrics.PowerLimitEnforced)},
 	{gpumetrics.Fast, callEnergy, 0, true, count(gpumetrics.Energy, 64)},
@@ -109,7 +112,8 @@ var questions = []question{
 	{gpumetrics.Slow, callOFA, 0, false, []output{percent(gpumetrics.UtilizationOFA, 0)}},
 	{gpumetrics.Slow, callBAR1, 0, false, []output{byteCount(gpumetrics.BAR1Total, 0, 1), byteCount(gpumetrics.BAR1Used, 1, 0)}},
 	{gpumetrics.Slow, callProtectedMemory, 0, false, []output{
-		byteCount(gpumetrics.ProtectedMemoryTotal, 0, 0), byteCount(gpumetrics.ProtectedMemoryUsed, 1, 0)}},
+		byteCount(gpumetrics.ProtectedMemoryTotal, 0, 0), byteCount(gpumetrics.ProtectedMemoryUsed, 1, 0),
+	}},
 	{gpumetrics.Slow, callPCIeGeneration, 0, false, []output{small(gpumetrics.PCIeLinkGeneration, 0, 1)}},
 	{gpumetrics.Slow, callPCIeWidth, 0, false, []output{small(gpumetrics.PCIeLinkWidth, 0, 1)}},
 	{gpumetrics.Slow, callMemoryErrors, errorCounter(0, placeDRAM), false, count(gpumetrics.ECCCorrectedDRAM, 64)},
@@ -119,10 +123,12 @@ var questions = []question{
 	{gpumetrics.Slow, callSRAMStatus, 0, false, []output{onOff(gpumetrics.ECCSRAMThresholdExceeded, 0)}},
 	{gpumetrics.Slow, callRemappedRows, 0, true, []output{
 		small(gpumetrics.RemappedRowsCorrected, 0, 0), small(gpumetrics.RemappedRowsUncorrected, 1, 0),
-		onOff(gpumetrics.RemapPending, 2), onOff(gpumetrics.RemapFailure, 3)}},
+		onOff(gpumetrics.RemapPending, 2), onOff(gpumetrics.RemapFailure, 3),
+	}},
 	{gpumetrics.Slow, callRowHistogram, 0, false, []output{
 		small(gpumetrics.RemapBanksMax, 0, 0), small(gpumetrics.RemapBanksHigh, 1, 0), small(gpumetrics.RemapBanksPartial, 2, 0),
-		small(gpumetrics.RemapBanksLow, 3, 0), small(gpumetrics.RemapBanksNone, 4, 0)}},
+		small(gpumetrics.RemapBanksLow, 3, 0), small(gpumetrics.RemapBanksNone, 4, 0),
+	}},
 	{gpumetrics.Slow, callUnrepairable, 0, false, []output{onOff(gpumetrics.UnrepairableMemory, 0)}},
 }
 

@@ -59,7 +59,7 @@ func inProcess(t *testing.T, library string, env ...string) {
 }
 
 // buildStub builds testdata/stub.c, or skips the test where there is no C compiler.
-func buildStub(t *testing.T, flags ...string) string {
+func buildStub(t testing.TB, flags ...string) string {
 	t.Helper()
 	compiler, err := exec.LookPath("gcc")
 	if err != nil {
@@ -80,7 +80,7 @@ var goNVMLDir = sync.OnceValues(func() (string, error) {
 })
 
 // goNVML returns where go-nvml's sources are.
-func goNVML(t *testing.T) string {
+func goNVML(t testing.TB) string {
 	t.Helper()
 	dir, err := goNVMLDir()
 	if err != nil || dir == "" {
@@ -191,7 +191,7 @@ func status(t *testing.T, key string) int {
 	return 0
 }
 
-func mustBeUnavailable(t *testing.T, err error, want gpumetrics.DriverState) *gpumetrics.UnavailableError {
+func mustBeUnavailable(t *testing.T, err error, want gpumetrics.DriverState) gpumetrics.UnavailableError {
 	t.Helper()
 	var got *gpumetrics.UnavailableError
 	if !errors.As(err, &got) {
@@ -200,7 +200,7 @@ func mustBeUnavailable(t *testing.T, err error, want gpumetrics.DriverState) *gp
 	if got.State != want {
 		t.Fatalf("open: got state %s (%s), want %s", got.State, got.Text, want)
 	}
-	return got
+	return *got
 }
 
 // sample takes a sample that must not fail.

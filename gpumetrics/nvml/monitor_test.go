@@ -1,0 +1,121 @@
+//go:build linux && cgo && (amd64 || arm64) && !nonvml
+
+package nvml
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/otelvllm/otelvllm-go/gpumetrics"
+)
+
+// watch runs a monitor of the source until the test ends, and awaits its first pictures.
+func watch(t *testing.T, source gpumetrics.Source, opts ...gpumetrics.Option) *gpumetrics.Monitor {
+	t.Helper()
+	opts = append(opts, gpumetrics.WithMeterProvider(noop.NewMeterProvider()), gpumetrics.WithInterval(time.Second))
+	monitor, err := gpumetrics.New(source, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- monitor.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	eventually(t, "all GPUs to be up", func() bool {
+		devices := monitor.Latest().Devices
+		for _, d := range devices {
+			if !d.Up {
+				return false
+			}
+		}
+		return len(devices) == 8
+	})
+	return monitor
+}
+
+func TestFault_H10_AMonitorShowsAHangingGPUAndTheOthersGoOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes the five seconds after which a monitor calls a GPU wedged")
+	}
+	withStub(t, func(t *testing.T, s stub) {
+		monitor := watch(t, s.source())
+		before := status(t, "Threads")
+		s.set("hang=4")
+		eventually(t, "the third GPU to be wedged", func() bool { return monitor.Latest().Devices[2].Wedged })
+		since := time.Now()
+		eventually(t, "new samples of the others", func() bool {
+			for i, d := range monitor.Latest().Devices {
+				if i != 2 && (d.Wedged || !d.Up || d.At.Before(since)) {
+					return false
+				}
+			}
+			return true
+		})
+		if got := s.calls("hang"); got != 1 {
+			t.Errorf("%d calls hang, want 1", got)
+		}
+		if got := status(t, "Threads"); got > before+3 {
+			t.Errorf("got %d threads, had %d", got, before)
+		}
+		if d := monitor.Latest().Devices[2]; d.Up {
+			t.Error("the hanging GPU is shown as up")
+		}
+		s.set("hang=0")
+		eventually(t, "the third GPU to be well again", func() bool {
+			d := monitor.Latest().Devices[2]
+			return d.Up && !d.Wedged && d.At.After(since)
+		})
+	})
+}
+
+func TestFault_H05_AMonitorShowsALostGPUAndItsXID(t *testing.T) {
+	withStub(t, func(t *testing.T, s stub) {
+		told := make(chan gpumetrics.Event, 1)
+		monitor := watch(t, s.source(), gpumetrics.WithOnEvent(func(e gpumetrics.Event) {
+			select {
+			case told <- e:
+			default:
+			}
+		}))
+		s.set("xid=79", "xid_gpu=5", "lost=32")
+		if e := <-told; e.XID != 79 || e.Device != monitor.Latest().Devices[5].Info.ID {
+			t.Errorf("got %+v, want XID 79 of the sixth GPU", e)
+		}
+		eventually(t, "the sixth GPU to be lost and the others up", func() bool {
+			lost, up := false, 0
+			for _, d := range monitor.Latest().Devices {
+				if d.Lost && d.LastXID == 79 {
+					lost = true
+				}
+				if d.Up {
+					up++
+				}
+			}
+			return lost && up == 7
+		})
+	})
+}
+
+func TestAMonitorPausesSoThatTheDriverIsFree(t *testing.T) {
+	withStub(t, func(t *testing.T, s stub) {
+		monitor := watch(t, s.source(), gpumetrics.WithProcesses())
+		if err := monitor.Pause(within(t, 10*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if opened, shut := s.calls("init"), s.calls("shutdown"); opened != 1 || shut != 1 {
+			t.Errorf("the library was opened %d times and shut down %d times, want once each", opened, shut)
+		}
+		monitor.Resume()
+		eventually(t, "the driver to be asked again", func() bool {
+			return s.calls("init") == 2 && monitor.Latest().State == gpumetrics.DriverOK
+		})
+	})
+}
