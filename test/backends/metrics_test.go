@@ -2,6 +2,7 @@ package backends
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -16,7 +17,7 @@ import (
 const requests = 7
 
 func TestMetricsReachPrometheusWithTheirValuesAndTraces(t *testing.T) {
-	store, jaeger := StartPrometheus(t), StartJaeger(t)
+	store, jaeger := StartHastyPrometheus(t), StartJaeger(t)
 	collector := StartCollector(t, map[string]string{
 		"OTELCOL_TRACES_ENDPOINT": jaeger.OTLPGRPC, "OTELCOL_METRICS_ENDPOINT": store.OTLP,
 		"OTELCOL_ENVIRONMENT": "test",
@@ -39,6 +40,10 @@ func TestMetricsReachPrometheusWithTheirValuesAndTraces(t *testing.T) {
 		}
 	})
 	t.Run("the rules load and evaluate", func(t *testing.T) { checkRules(t, store) })
+	t.Run("a recording rule has the value of its metric", func(t *testing.T) {
+		j.stream(t, requests) // a rate needs an increase
+		checkRecorded(t, store)
+	})
 }
 
 func TestMetricsReachVictoriaMetricsWithTheirValues(t *testing.T) {
@@ -139,6 +144,29 @@ func checkRules(t *testing.T, store *MetricStore) {
 		t.Errorf("got %d rules, %d of them alerts, want some of both", rules, alerts)
 	}
 	t.Logf("%d rules, %d of them alerts; %d expressions find series", rules, alerts, answered)
+}
+
+// checkRecorded compares a quantile that a rule has recorded with the buckets as they are. All requests are alike and
+// came within the rule's five minutes, so the two quantiles are in one bucket.
+func checkRecorded(t *testing.T, store *MetricStore) {
+	const (
+		record = `job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{job="gateway"}`
+		direct = `histogram_quantile(0.95, sum by (le) (gen_ai_server_time_to_first_token_seconds_bucket{job="gateway"}))`
+	)
+	err := eventually(func() error {
+		got, err := store.Value(record)
+		if err != nil {
+			return err
+		}
+		want, err := store.Value(direct)
+		if err == nil && (!(got > 0) || math.Abs(got-want) > want) {
+			err = fmt.Errorf("%s: got %v, want about %v", record, got, want)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func TestTheAgentReadsTheEnginesOwnMetrics(t *testing.T) {

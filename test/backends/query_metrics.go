@@ -1,9 +1,13 @@
 package backends
 
 import (
+	"bytes"
 	"fmt"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 )
@@ -21,14 +25,41 @@ type MetricStore struct {
 // StartPrometheus starts Prometheus with the shipped configuration and rules.
 func StartPrometheus(t testing.TB) *MetricStore {
 	t.Helper()
-	return startPrometheusAt(t, freeAddress(t), t.TempDir())
+	return startPrometheusWith(t, config("prometheus/prometheus.yaml"))
 }
 
-func startPrometheusAt(t testing.TB, address, data string) *MetricStore {
+// StartHastyPrometheus is StartPrometheus with the rules evaluated each second, which is all that differs.
+func StartHastyPrometheus(t testing.TB) *MetricStore {
 	t.Helper()
+	from, to := os.DirFS(config("prometheus")), t.TempDir()
+	if err := os.CopyFS(to, from); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(to, "rules", "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("got rule files %v and error %v, want some", files, err)
+	}
+	interval := regexp.MustCompile(`(?m)^( +)interval: \w+$`)
+	for _, file := range append(files, filepath.Join(to, "prometheus.yaml")) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = interval.ReplaceAll(text, []byte("${1}interval: 1s"))
+		text = bytes.ReplaceAll(text, []byte("evaluation_interval: 30s"), []byte("evaluation_interval: 1s"))
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return startPrometheusWith(t, filepath.Join(to, "prometheus.yaml"))
+}
+
+func startPrometheusWith(t testing.TB, file string) *MetricStore {
+	t.Helper()
+	address := freeAddress(t)
 	m := &MetricStore{URL: "http://" + address, OTLP: "http://" + address + "/api/v1/otlp", client: newGetter(t)}
-	m.Process = StartProcess(t, exec.Command(program(t, "prometheus"), "--config.file="+config("prometheus/prometheus.yaml"),
-		"--storage.tsdb.path="+data, "--web.listen-address="+address, "--web.enable-otlp-receiver",
+	m.Process = StartProcess(t, exec.Command(program(t, "prometheus"), "--config.file="+file,
+		"--storage.tsdb.path="+t.TempDir(), "--web.listen-address="+address, "--web.enable-otlp-receiver",
 		"--enable-feature=exemplar-storage", "--log.level=warn"))
 	m.client.await(t, m.Process, m.URL+"/-/ready")
 	return m
@@ -40,7 +71,7 @@ func StartVictoriaMetrics(t testing.TB) *MetricStore {
 	address := freeAddress(t)
 	m := &MetricStore{URL: "http://" + address, OTLP: "http://" + address + "/opentelemetry", client: newGetter(t)}
 	m.Process = StartProcess(t, exec.Command(program(t, "victoria-metrics"), "-httpListenAddr="+address,
-		"-storageDataPath="+t.TempDir(), "-opentelemetry.usePrometheusNaming", "-search.latencyOffset=0s", "-inmemoryDataFlushInterval=1s",
+		"-storageDataPath="+t.TempDir(), "-opentelemetry.usePrometheusNaming", "-search.latencyOffset=0s", "-search.disableCache", "-inmemoryDataFlushInterval=1s",
 		"-promscrape.config=", "-loggerLevel=ERROR"))
 	m.client.await(t, m.Process, m.URL+"/health")
 	return m
