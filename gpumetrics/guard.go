@@ -21,7 +21,6 @@ var errPanicked = errors.New("the source panicked")
 // driver that hangs costs one thread for each GPU and no more.
 type guard struct {
 	m      *Monitor
-	id     string       // of the GPU
 	since  atomic.Int64 // when the present call began, as time after the monitor's birth; 0 if there is none
 	wedged atomic.Bool
 	slow   atomic.Int64

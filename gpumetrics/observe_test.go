@@ -64,7 +64,8 @@ type counting struct {
 }
 
 func (c *counting) ObserveFloat64(metric.Float64Observable, float64, ...metric.ObserveOption) { c.n++ }
-func (c *counting) ObserveInt64(metric.Int64Observable, int64, ...metric.ObserveOption)       { c.n++ }
+
+func (c *counting) ObserveInt64(metric.Int64Observable, int64, ...metric.ObserveOption) { c.n++ }
 
 func TestTheCallbackAllocatesNothing(t *testing.T) {
 	m, _, stop := eight(t)

@@ -20,7 +20,6 @@ type script struct {
 	opens  int
 	closes int
 	openAt []time.Time
-	events chan Event // nil: not supported
 }
 
 func (s *script) Open(context.Context) ([]Device, error) {
@@ -212,7 +211,7 @@ func name(metric string, set attribute.Set) string {
 	var kvs []string
 	for _, kv := range set.ToSlice() {
 		if kv.Key != keyName {
-			kvs = append(kvs, string(kv.Key)+"="+kv.Value.Emit())
+			kvs = append(kvs, string(kv.Key)+"="+kv.Value.String())
 		}
 	}
 	slices.Sort(kvs)

@@ -3,7 +3,6 @@ package gpumetrics
 // health is what decides about a device's status beside its record.
 type health struct {
 	lost, wedged bool
-	xid          int  // the last code
 	xidFatal     bool // since the source was opened, the driver reported a code that ends the GPU's work
 	offBus       bool // XID 79
 }

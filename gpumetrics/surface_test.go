@@ -144,7 +144,7 @@ func (e *emitted) add(set attribute.Set) {
 		if e.values[string(kv.Key)] == nil {
 			e.values[string(kv.Key)] = map[string]bool{}
 		}
-		e.values[string(kv.Key)][kv.Value.Emit()] = true
+		e.values[string(kv.Key)][kv.Value.String()] = true
 	}
 }
 
@@ -302,9 +302,22 @@ func TestHardwareNamesAreTheConventions(t *testing.T) {
 	}
 	conventions := map[string]string{}
 	for _, n := range []named{
-		hwconv.GpuUtilization{}, hwconv.GpuMemoryLimit{}, hwconv.GpuMemoryUsage{}, hwconv.GpuMemoryUtilization{}, hwconv.GpuIO{},
-		hwconv.Temperature{}, hwconv.TemperatureLimit{}, hwconv.Power{}, hwconv.Energy{}, hwconv.Errors{}, hwconv.Status{},
-		hwconv.NetworkUp{}, hwconv.NetworkBandwidthLimit{}, hwconv.NetworkIO{}, hwconv.FanSpeed{}, hwconv.FanSpeedRatio{},
+		hwconv.GpuUtilization{},
+		hwconv.GpuMemoryLimit{},
+		hwconv.GpuMemoryUsage{},
+		hwconv.GpuMemoryUtilization{},
+		hwconv.GpuIO{},
+		hwconv.Temperature{},
+		hwconv.TemperatureLimit{},
+		hwconv.Power{},
+		hwconv.Energy{},
+		hwconv.Errors{},
+		hwconv.Status{},
+		hwconv.NetworkUp{},
+		hwconv.NetworkBandwidthLimit{},
+		hwconv.NetworkIO{},
+		hwconv.FanSpeed{},
+		hwconv.FanSpeedRatio{},
 	} {
 		conventions[n.Name()] = n.Unit()
 	}
