@@ -76,6 +76,10 @@ func TestSamplesDoNotAllocate(t *testing.T) {
 			}
 		})
 	}
+	s.Reset()
+	if err := devices[0].Sample(gpumetrics.Fast, s); err != nil {
+		t.Fatal(err)
+	}
 	if v, ok := s.Value(gpumetrics.UtilizationGeneral); !ok || v != 0.01 {
 		t.Errorf("got %v, %t, want a sample that was filled", v, ok)
 	}
@@ -95,7 +99,7 @@ func FuzzField(f *testing.F) {
 			row.row = i
 			d.putField(row, &field{id: row.id, kind: valueKind(kind), bits: bits, timestamp: timestamp}, s)
 			if row.id == fieldRecovery {
-				continue // eight states; the golden rule is the same
+				continue // it gives eight states
 			}
 			if v, ok := s.Value(row.reading); ok && row.bits == 0 && !(v >= row.min*row.scale-1e-6 && v <= row.max*row.scale+1e-6) {
 				t.Errorf("field %d: got %v, want %v to %v", row.id, v, row.min*row.scale, row.max*row.scale)

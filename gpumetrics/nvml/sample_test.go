@@ -344,10 +344,13 @@ func TestProcessesAreToldOnce(t *testing.T) {
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
-	for r, want := range map[ret]error{retNotSupported: gpumetrics.ErrUnsupported, retLost: gpumetrics.ErrLost} {
-		gpu.listed = r
-		if _, err := devices[0].(gpumetrics.ProcessLister).Processes(nil); !errors.Is(err, want) {
-			t.Errorf("%s: got %v, want %v", r, err, want)
+	for _, test := range []struct {
+		ret  ret
+		want error
+	}{{retNotSupported, gpumetrics.ErrUnsupported}, {retLost, gpumetrics.ErrLost}} {
+		gpu.listed = test.ret
+		if _, err := devices[0].(gpumetrics.ProcessLister).Processes(nil); !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, want %v", test.ret, err, test.want)
 		}
 	}
 }
