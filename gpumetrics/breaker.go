@@ -16,7 +16,7 @@ type breaker struct {
 	open     bool
 	calls    int
 	last     time.Duration // when a GPU was last found wedged, as time after the monitor's birth
-	known    bool
+	who      *guard        // of that GPU; nil if none ever was
 	returned chan struct{} // closed when a call returns; nil if nobody waits
 }
 
@@ -55,13 +55,13 @@ func (b *breaker) leave() {
 }
 
 // wedged notes that a GPU was found wedged, and opens the breaker if another was a short time ago.
-func (b *breaker) wedged(now time.Duration) {
+func (b *breaker) wedged(g *guard, now time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.known && now-b.last <= breakerWindow {
+	if b.who != nil && b.who != g && now-b.last <= breakerWindow {
 		b.open = true
 	}
-	b.last, b.known = now, true
+	b.last, b.who = now, g
 }
 
 // trip opens the breaker.

@@ -63,6 +63,24 @@ func TestTwoWedgesFarApartAreOfTwoGPUs(t *testing.T) {
 	})
 }
 
+func TestOneGPUThatHangsAgainAndAgainIsNoDriverThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newCard("GPU-a", func(tier Tier, s *Sample) error { time.Sleep(7 * time.Second); return steady(tier, s) })
+		b := newCard("GPU-b", steady)
+		p := start(t, &script{gpus: []*card{a, b}})
+		defer p.stop()
+		for range 60 {
+			time.Sleep(7 * time.Second)
+			if s := p.m.Latest(); s.State != DriverOK || !s.Devices[1].Up {
+				t.Fatalf("got %s, second up %v, want ok and up", s.State, s.Devices[1].Up)
+			}
+		}
+		if n := len(b.times(Fast)); n < 40 {
+			t.Errorf("got %d samples of the other GPU in seven minutes, want all", n)
+		}
+	})
+}
+
 func TestABreakerThatIsOpenLetsOneCallTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b breaker

@@ -274,7 +274,7 @@ func TestFault_H07_NotSupportedIsAbsentAndNotAskedAgain(t *testing.T) {
 		for _, s := range p.m.Support() {
 			switch s.Reading {
 			case UtilizationGeneral:
-				if s.State != SupportUnsupported || s.Detail != "NVML_ERROR_NOT_SUPPORTED" || s.Metric != "hw.gpu.utilization" {
+				if s.State != SupportUnsupported || s.Detail != "NVML_ERROR_NOT_SUPPORTED" || s.Metric != "hw.gpu.utilization" || s.Attributes != "hw.gpu.task=general" {
 					t.Errorf("got %+v, want unsupported with the driver's word", s)
 				}
 			case Power:

@@ -36,7 +36,7 @@ func (g *guard) call(ctx context.Context, f func() error) error {
 	soft := time.AfterFunc(softDeadline, func() { g.slow.Add(1) })
 	hard := time.AfterFunc(hardDeadline, func() {
 		g.wedged.Store(true)
-		g.m.breaker.wedged(g.m.clock())
+		g.m.breaker.wedged(g, g.m.clock())
 	})
 	defer func() {
 		soft.Stop()

@@ -166,7 +166,10 @@ func (m *Monitor) Support() (all []Support) {
 		known := d.table.Load()
 		for i := range m.table.rows {
 			row := &m.table.rows[i]
-			s := Support{Device: d.id(), Reading: row.reading, Metric: row.metric, Call: row.call, State: SupportUnknown}
+			s := Support{
+				Device: d.id(), Reading: row.reading, Metric: row.metric, Attributes: row.attrs.String(), Call: row.call,
+				State: SupportUnknown,
+			}
 			if known != nil && known[i].state != "" {
 				s.State, s.Detail = known[i].state, known[i].detail
 			}

@@ -1,6 +1,10 @@
 package gpumetrics
 
-import "go.opentelemetry.io/otel/attribute"
+import (
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+)
 
 // row says what becomes of one reading. The table of rows is the single place where readings,
 // metrics and driver calls meet: instruments, documentation and the golden file are made from it.
@@ -26,6 +30,18 @@ func with(kv ...string) attrs {
 		a = append(a, attribute.String(kv[i], kv[i+1]))
 	}
 	return a
+}
+
+// String writes attributes as "key=value,key=value".
+func (a attrs) String() string {
+	var b strings.Builder
+	for i, kv := range a {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(string(kv.Key) + "=" + kv.Value.String())
+	}
+	return b.String()
 }
 
 // feature is an option that a reading needs.

@@ -20,6 +20,8 @@ type Support struct {
 	Reading Reading
 	// Metric is the metric that the reading gives; empty for one that counts towards hw.status only.
 	Metric string
+	// Attributes tell it from the other readings of that metric, such as "hw.gpu.task=encoder".
+	Attributes string
 	// Call names where NVIDIA's library tells it.
 	Call  string
 	State SupportState
