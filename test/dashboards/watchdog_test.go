@@ -25,7 +25,7 @@ func watchdogCodes(t *testing.T) (codes, meanings map[string]string) {
 		if !ok || len(spec.Values) != 1 {
 			return true
 		}
-		codes[spec.Names[0].Name] = text(t, spec.Values[0])
+		codes[spec.Names[0].Name] = literal(t, spec.Values[0])
 		_, meaning, _ := strings.Cut(strings.Join(strings.Fields(spec.Doc.Text()), " "), ": ")
 		meanings[codes[spec.Names[0].Name]] = meaning
 		return true
@@ -63,7 +63,7 @@ func watchdogRemedies(t *testing.T) map[string]string {
 					code = codes[name.Name]
 				}
 			case key.Name == "remedy":
-				remedy = text(t, member.Value)
+				remedy = literal(t, member.Value)
 			}
 		}
 		if code != "" && remedy != "" {
@@ -77,8 +77,8 @@ func watchdogRemedies(t *testing.T) map[string]string {
 	return remedies
 }
 
-// text is the value of a string literal, or of several with + between them.
-func text(t *testing.T, e ast.Expr) string {
+// literal is the value of a string literal, or of several with + between them.
+func literal(t *testing.T, e ast.Expr) string {
 	t.Helper()
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -88,7 +88,7 @@ func text(t *testing.T, e ast.Expr) string {
 		}
 		return s
 	case *ast.BinaryExpr:
-		return text(t, e.X) + text(t, e.Y)
+		return literal(t, e.X) + literal(t, e.Y)
 	}
 	t.Fatalf("got %T, want a string", e)
 	return ""

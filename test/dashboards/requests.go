@@ -1,0 +1,235 @@
+package dashboards
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+)
+
+const (
+	ofInstance = `job=~"$job", instance=~"$instance"`
+	ofModel    = `job=~"$job", gen_ai_request_model=~"$model"`
+	ofRequests = ofInstance + `, gen_ai_request_model=~"$model"`
+)
+
+// toCause opens what to do about a cause, at its place in the guide.
+var toCause = []link{
+	{"What to do about ${__value.text}", guideURL + "#:~:text=${__value.text}"},
+	{"Evidence and remedy now (live page)", "${live:raw}/findings"},
+}
+
+func requestsBoard() board {
+	return board{
+		uid: uidRequests, file: "requests.json", title: "otelvllm: requests",
+		about: "Are requests slow, do they hang, and why? What callers feel, by model. A dot on a plot of latency is one request: it opens the trace.",
+		variables: []variable{
+			{name: "job", label: "Service", query: `label_values(vllm_request_active, job)`},
+			{name: "instance", label: "Instance", query: `label_values(vllm_request_active{job=~"$job"}, instance)`},
+			{name: "model", label: "Model", query: `label_values({__name__=~"job_model:gen_ai_(server|client)_.+_duration_seconds:p95_5m", job=~"$job"}, gen_ai_request_model)`},
+			varLive,
+		},
+		rows: []row{
+			{panels: hangPanels()},
+			{title: "Latency as callers feel it (dots are traces)", panels: latencyPanels()},
+			{title: "Where the time goes", panels: phasePanels()},
+			{title: "Load, tokens, objectives", panels: loadPanels()},
+			{title: "As a client sees it (otelvllm.Transport)", collapsed: true, panels: clientPanels()},
+			{title: "What the causes mean", collapsed: true, panels: []panel{causesPanel()}},
+		},
+	}
+}
+
+// born counts what a counter has gained in the range, also where the counter began in it.
+func born(metric, by string) string {
+	return fmt.Sprintf(`sum by (%[2]s) ((%[1]s{%[3]s} unless max_over_time(%[1]s{%[3]s}[1h] offset $__range)) or increase(%[1]s{%[3]s}[$__range])) > 0`,
+		metric, by, ofInstance)
+}
+
+// hangPanels answer the first question, from the top left.
+func hangPanels() []panel {
+	return []panel{
+		{
+			title: "Hang now", kind: kindStat, w: 4, h: 7, none: "no data",
+			about:   "Requests that are silent for longer than the gateway's -stall-after. Click for which, why and what to do.",
+			queries: []query{{expr: `sum(vllm_request_stalled{` + ofInstance + `})`, legend: "hang"}},
+			steps:   []step{{0, "green"}, {1, "red"}},
+			links:   []link{{"Why, and what to do (findings)", "${live:raw}/findings"}, {"Which requests", "${live:raw}/requests"}},
+		},
+		{
+			title: "Why: stalls in this range, by cause", kind: kindTable, w: 8, h: 7, none: "no stalls",
+			about:   "Each stall is counted once, with the cause that the watchdog names. Click a cause for what to change.",
+			queries: []query{{expr: `sort_desc(` + born("vllm_request_stalls_total", "vllm_stall_cause") + `)`}},
+			columns: []column{{"vllm_stall_cause", "Cause", "", toCause}, {"Value", "Stalls", "short", nil}},
+		},
+		{
+			title: "First token, p95", kind: kindStat, w: 4, h: 7, unit: "s", none: "no data",
+			about:   "95 of 100 requests of the slowest model had their first token within this time, in the last five minutes.",
+			queries: []query{{expr: `max(job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{` + ofModel + `})`, legend: "p95"}},
+			steps:   []step{{0, "green"}, {1, "yellow"}, {5, "red"}},
+		},
+		{
+			title: "Between tokens, p95", kind: kindStat, w: 4, h: 7, unit: "s", none: "no data",
+			about:   "Gaps between the events of a stream. A person reads about ten tokens a second.",
+			queries: []query{{expr: `max(job_model:vllm_request_inter_token_latency_seconds:p95_5m{` + ofModel + `})`, legend: "p95"}},
+			steps:   []step{{0, "green"}, {0.1, "yellow"}, {0.5, "red"}},
+		},
+		{
+			title: "Goodput", kind: kindStat, w: 4, h: 7, unit: "percentunit", none: "no WithSLO",
+			about:   "Share of requests that met every objective of otelvllm.WithSLO, of the worst model.",
+			queries: []query{{expr: `min(job_model:vllm_request_slo_met:ratio_rate5m{` + ofModel + `})`, legend: "met"}},
+			steps:   []step{{0, "red"}, {0.9, "yellow"}, {0.99, "green"}},
+		},
+		{
+			title: "Alerts that fire", kind: kindTable, w: 12, none: "none",
+			queries: []query{{expr: `count by (alertname, severity, job, instance) (ALERTS{alertstate="firing"})`}},
+			columns: []column{
+				{"alertname", "Alert", "", nil}, {"severity", "Severity", "", nil},
+				{"job", "Service", "", nil}, {"instance", "Instance", "", nil},
+			},
+		},
+		{
+			title: "Models now", kind: kindTable, w: 12, none: "no requests", unit: "s",
+			about: "The last five minutes, over all instances; times are p95.",
+			queries: []query{
+				{expr: `job_model:gen_ai_server_requests:rate5m{` + ofModel + `}`},
+				{expr: `job_model:gen_ai_server_errors:ratio_rate5m{` + ofModel + `}`},
+				{expr: `job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{` + ofModel + `}`},
+				{expr: `job_model:gen_ai_server_time_per_output_token_seconds:p95_5m{` + ofModel + `}`},
+				{expr: `job_model:gen_ai_server_request_duration_seconds:p95_5m{` + ofModel + `}`},
+				{expr: `job_model:vllm_request_queue_duration_seconds:p95_5m{` + ofModel + `}`},
+				{expr: `job_model:vllm_request_prefill_duration_seconds:p95_5m{` + ofModel + `}`},
+			},
+			columns: []column{
+				{"gen_ai_request_model", "Model", "", nil}, {"job", "Service", "", nil}, {"Value #A", "Requests", "reqps", nil},
+				{"Value #B", "Fail", "percentunit", nil}, {"Value #C", "First token", "s", nil}, {"Value #D", "Per token", "s", nil},
+				{"Value #E", "Whole", "s", nil}, {"Value #F", "Queue", "s", nil}, {"Value #G", "Prefill", "s", nil},
+			},
+		},
+	}
+}
+
+// quantiles plots three quantiles of a histogram. The middle one is computed from the histogram itself, of the chosen
+// instances, because exemplars belong to its series; the others come from the recording rules, of all instances.
+func quantiles(metric, title, about string) panel {
+	return panel{
+		title: title, about: about, unit: "s",
+		queries: []query{
+			{expr: fmt.Sprintf(`job_model:%s:p50_5m{%s}`, metric, ofModel), legend: "p50 {{gen_ai_request_model}}"},
+			{
+				expr: fmt.Sprintf(`histogram_quantile(0.95, sum by (gen_ai_request_model, le) (rate(%[1]s_bucket{%[2]s}[$__rate_interval]))) or `+
+					`histogram_quantile(0.95, sum by (gen_ai_request_model) (rate(%[1]s{%[2]s}[$__rate_interval])))`, metric, ofRequests),
+				legend: "p95 {{gen_ai_request_model}}", exemplars: true,
+			},
+			{expr: fmt.Sprintf(`job_model:%s:p99_5m{%s}`, metric, ofModel), legend: "p99 {{gen_ai_request_model}}"},
+		},
+	}
+}
+
+func latencyPanels() []panel {
+	return []panel{
+		quantiles("gen_ai_server_time_to_first_token_seconds", "Time to first token", "From the arrival of a streamed request to its first content. Long: look at queue and prefill below."),
+		quantiles("vllm_request_inter_token_latency_seconds", "Between tokens", "Between two events of a stream, as the caller sees it. An event may hold several tokens."),
+		quantiles("gen_ai_server_time_per_output_token_seconds", "Time per output token", "Mean of a request, without its first token."),
+		quantiles("gen_ai_server_request_duration_seconds", "Whole request", "From arrival to last byte. It grows with the length of the answer."),
+		{
+			title: "Stalls, by cause", stack: true, unit: "short",
+			about:   "Stalls counted in the last ten minutes.",
+			queries: []query{{expr: `sum by (vllm_stall_cause) (job_cause:vllm_request_stalls:increase10m{` + ofInstance + `})`, legend: "{{vllm_stall_cause}}"}},
+			links:   []link{{"What to do about ${__field.labels.vllm_stall_cause}", guideURL + "#:~:text=${__field.labels.vllm_stall_cause}"}, toCause[1]},
+		},
+		{
+			title: "Stalls for each request", unit: "percentunit",
+			queries: []query{{expr: `job:vllm_request_stalls:ratio_10m{job=~"$job"}`, legend: "{{job}}"}},
+		},
+	}
+}
+
+func phasePanels() []panel {
+	decode := fmt.Sprintf(`histogram_quantile(0.95, sum by (gen_ai_request_model, le) (rate(vllm_request_decode_duration_seconds_bucket{%[1]s}[$__rate_interval]))) or `+
+		`histogram_quantile(0.95, sum by (gen_ai_request_model) (rate(vllm_request_decode_duration_seconds{%[1]s}[$__rate_interval])))`, ofRequests)
+	const onlyThere = " As the engine measured it: only where it tells (--enable-per-request-metrics)."
+	return []panel{
+		quantiles("vllm_request_queue_duration_seconds", "In the engine's queue", "Long: the engine is full. queue_saturated, kv_cache_exhausted."+onlyThere),
+		quantiles("vllm_request_prefill_duration_seconds", "Prefill", "Reading the prompt. Long: long prompts, or others' long prompts. long_prefill."+onlyThere),
+		{
+			title: "Decode, p95", unit: "s", about: "From the first token to the last. Long: preemption_thrash, gpu_throttled, or long answers." + onlyThere,
+			queries: []query{{expr: decode, legend: "p95 {{gen_ai_request_model}}", exemplars: true}},
+		},
+		{
+			title: "Waiting for the engine to be ready, p95", unit: "s", about: "Cold start: requests held by -wait-ready.",
+			queries: []query{{
+				expr: fmt.Sprintf(`histogram_quantile(0.95, sum by (gen_ai_request_model, le) (rate(vllm_engine_init_duration_seconds_bucket{%[1]s}[$__rate_interval]))) or `+
+					`histogram_quantile(0.95, sum by (gen_ai_request_model) (rate(vllm_engine_init_duration_seconds{%[1]s}[$__rate_interval])))`, ofRequests),
+				legend: "p95 {{gen_ai_request_model}}", exemplars: true,
+			}},
+		},
+		{
+			title: "Telemetry that was lost", unit: "short", stack: true,
+			about:   "Spans, data points and log records that could not be delivered in the last 15 minutes. Until this is zero, the other plots may lack something.",
+			queries: []query{{expr: `job_signal_reason:vllm_telemetry_dropped:increase15m{` + ofInstance + `}`, legend: "{{vllm_telemetry_signal}}: {{error_type}} ({{instance}})"}},
+		},
+	}
+}
+
+func loadPanels() []panel {
+	errors := fmt.Sprintf(`sum by (error_type) (rate(gen_ai_server_request_duration_seconds_count{%[1]s, error_type!=""}[$__rate_interval])) or `+
+		`sum by (error_type) (histogram_count(rate(gen_ai_server_request_duration_seconds{%[1]s, error_type!=""}[$__rate_interval])))`, ofRequests)
+	rate := fmt.Sprintf(`histogram_quantile(0.5, sum by (gen_ai_request_model, le) (rate(vllm_request_output_rate_per_second_bucket{%[1]s}[$__rate_interval]))) or `+
+		`histogram_quantile(0.5, sum by (gen_ai_request_model) (rate(vllm_request_output_rate_per_second{%[1]s}[$__rate_interval])))`, ofRequests)
+	return []panel{
+		{
+			title: "Requests", unit: "reqps",
+			queries: []query{{expr: `job_model:gen_ai_server_requests:rate5m{` + ofModel + `}`, legend: "{{gen_ai_request_model}}"}},
+		},
+		{
+			title: "Running", unit: "short", about: "Requests that have arrived and are not yet answered, and those of them that hang.",
+			queries: []query{
+				{expr: `sum by (gen_ai_operation_name) (vllm_request_active{` + ofInstance + `})`, legend: "{{gen_ai_operation_name}}"},
+				{expr: `sum(vllm_request_stalled{` + ofInstance + `})`, legend: "of these hang"},
+			},
+		},
+		{
+			title: "Requests that end with an error, by error.type", unit: "reqps", stack: true,
+			about:   "A status code is the engine's answer; caller_left and 4xx are the caller's doing.",
+			queries: []query{{expr: errors, legend: "{{error_type}}", exemplars: true}},
+		},
+		{
+			title: "Tokens", unit: "short", about: "Tokens per second, of requests that have ended.",
+			queries: []query{{expr: `job_model_type:gen_ai_client_token_usage:rate5m{` + ofModel + `}`, legend: "{{gen_ai_token_type}} {{gen_ai_request_model}}"}},
+		},
+		{
+			title: "Output tokens per second of one request, median", unit: "short",
+			queries: []query{{expr: rate, legend: "{{gen_ai_request_model}}"}},
+		},
+		{
+			title: "Objectives that were met", unit: "percentunit", max: cog.ToPtr(1.0), about: "By objective of otelvllm.WithSLO; all is the goodput.",
+			queries: []query{{
+				expr:   `job_model_objective:vllm_request_slo_met:ratio_rate5m{` + ofModel + `}`,
+				legend: "{{vllm_slo_objective}} {{gen_ai_request_model}}",
+			}},
+		},
+	}
+}
+
+func clientPanels() []panel {
+	recorded := func(metric, title string) panel {
+		p := panel{title: title, unit: "s"}
+		for _, q := range strings.Fields("p50 p95 p99") {
+			p.queries = append(p.queries, query{expr: fmt.Sprintf(`job_model:%s:%s_5m{%s}`, metric, q, ofModel), legend: q + " {{gen_ai_request_model}}"})
+		}
+		return p
+	}
+	return []panel{
+		recorded("gen_ai_client_operation_duration_seconds", "Whole request, retries included"),
+		recorded("gen_ai_client_operation_time_to_first_chunk_seconds", "First event"),
+		{
+			title: "Between events, p95", unit: "s",
+			queries: []query{{
+				expr: fmt.Sprintf(`histogram_quantile(0.95, sum by (gen_ai_request_model, le) (rate(gen_ai_client_operation_time_per_output_chunk_seconds_bucket{%[1]s}[$__rate_interval]))) or `+
+					`histogram_quantile(0.95, sum by (gen_ai_request_model) (rate(gen_ai_client_operation_time_per_output_chunk_seconds{%[1]s}[$__rate_interval])))`, ofRequests),
+				legend: "p95 {{gen_ai_request_model}}", exemplars: true,
+			}},
+		},
+	}
+}
