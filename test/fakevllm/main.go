@@ -16,6 +16,8 @@
 // hang-decode, error-event, truncate, end-early, reset. Package sim says what each looks like. A dead engine refuses
 // connections, to /fake/fault too, so give "for" with it, or open a second port with -control.
 //
+// -metrics v0, v1 or rust gives /metrics the names and form of vLLM 0.6.6, 0.10.0 or the front end in Rust.
+//
 // With -allow-request-faults a request chooses its own fault, by the header X-Fake-Fault: hang-decode; after=5; for=30s
 // or by [fault:hang-decode; after=5; for=30s] in its prompt.
 package main

@@ -1,8 +1,10 @@
 // Package sim is a simulated vLLM server, for tests, demonstrations and everyone without a GPU.
 //
-// From outside it is a vLLM 0.32.0: the same bytes on /v1/chat/completions, /v1/completions, /v1/embeddings,
-// /v1/responses, /v1/messages, /inference/v1/generate, /pooling, /score, /rerank and /tokenize, streamed or not, the same
-// errors, and a /metrics that agrees with what was sent, token by token. Inside, a scheduler with
+// From outside it is a vLLM 0.32.0: the same bytes on the inference endpoints of OpenAI's, Anthropic's and Cohere's APIs,
+// streamed or not, with and without tools, on /inference/v1/generate, /invocations, the endpoints of pooling models and
+// the WebSocket /v1/realtime, the same errors, and a /metrics that agrees with what was sent, token by token, in the
+// dialect of vLLM's earlier versions if need be. It serves all of them at once, where vLLM serves what its model can.
+// Inside, a scheduler with
 // continuous batching, a paged KV cache with prefix caching, chunked prefill and preemption decides what is computed
 // when; only the model is missing. It counts one token for every 4 bytes (CountTokens) and answers with words about
 // nothing, which follow from Config.Seed and the prompt.
