@@ -96,13 +96,17 @@ func (s *Sidecar) firstGPUs(ctx context.Context) (text string, ok bool) {
 	}
 }
 
-// described names the GPUs that answer: "8 x NVIDIA H100 80GB HBM3, driver 590.48.01". It is empty as
-// long as none does.
+// described names the GPUs that answer: "8 x NVIDIA H100 80GB HBM3, driver 590.48.01". It is empty
+// until each has been read, and where none answers.
 func described(s gpumetrics.Snapshot) string {
 	var model, driver string
 	n := 0
 	for i := range s.Devices {
-		if d := &s.Devices[i]; d.Up && d.Info.Parent == "" {
+		d := &s.Devices[i]
+		if d.Status == "" {
+			return "" // it has not been read yet
+		}
+		if d.Up && d.Info.Parent == "" {
 			n++
 			model, driver = d.Info.Model, d.Info.DriverVersion
 		}
