@@ -19,7 +19,7 @@ func (plainGPU) processes(_ call, buf []process) ([]process, ret) {
 
 func (plainGPU) fields(batch []field) ret {
 	for i := range batch {
-		batch[i].ret, batch[i].kind, batch[i].bits, batch[i].timestamp = retSuccess, kindUlonglong, 2, 1
+		batch[i].ret, batch[i].kind, batch[i].bits, batch[i].timestamp = retSuccess, kindUlonglong, 1, 1
 	}
 	return retSuccess
 }

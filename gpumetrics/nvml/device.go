@@ -29,7 +29,8 @@ type device struct {
 	gpm      gpmState
 	xid      atomic.Bool // an XID came since the last GPM sample
 	list     []process
-	reserved uint64 // of memory, as told last
+	total    uint64 // bytes of memory, and of those the driver's own, as told last
+	reserved uint64
 
 	// Of the sample that is being taken: why it ends early, and how many calls failed in a row.
 	stop  ret

@@ -10,6 +10,8 @@ import (
 const (
 	fieldLinkTransmit = 138 // KiB
 	fieldLinkReceive  = 139
+	fieldLinkSent     = 202 // bytes, from Blackwell on
+	fieldLinkReceived = 204
 	fieldLinkSpeed    = 164 // MB per second
 	fieldLinkState    = 165
 	fieldChipState    = 171
@@ -26,8 +28,8 @@ type linkCounter struct {
 }
 
 var linkCounters = [...]linkCounter{
-	{gpumetrics.Fast, 202, gpumetrics.LinkTransmit, 1024}, // bytes, where field 138 has KiB
-	{gpumetrics.Fast, 204, gpumetrics.LinkReceive, 1024},
+	{gpumetrics.Fast, fieldLinkSent, gpumetrics.LinkTransmit, 1024},
+	{gpumetrics.Fast, fieldLinkReceived, gpumetrics.LinkReceive, 1024},
 	{gpumetrics.Slow, 206, gpumetrics.LinkMalformed, 1},
 	{gpumetrics.Slow, 207, gpumetrics.LinkBufferOverrun, 1},
 	{gpumetrics.Slow, 208, gpumetrics.LinkRx, 1},
@@ -137,7 +139,7 @@ func (d *device) sampleNVLinks(s *gpumetrics.Sample) {
 	bytes := d.session.links || s.WantsLinkBytes()
 	fields := []uint32{fieldLinkState, fieldLinkSpeed}
 	if bytes {
-		fields = append(fields, fieldLinkTransmit, fieldLinkReceive)
+		fields = append(fields, fieldLinkTransmit, fieldLinkReceive, fieldLinkSent, fieldLinkReceived)
 	}
 	d.batch = d.batch[:0]
 	for link := range d.info.Links {
@@ -154,15 +156,19 @@ func (d *device) sampleNVLinks(s *gpumetrics.Sample) {
 			}
 		}
 		part := d.putLink(s, gpumetrics.Link, link, answers)
-		if !bytes {
-			continue
+		if bytes {
+			putTraffic(part, gpumetrics.LinkBytesTransmit, &answers[2], &answers[4])
+			putTraffic(part, gpumetrics.LinkBytesReceive, &answers[3], &answers[5])
 		}
-		for i, reading := range []gpumetrics.PartReading{gpumetrics.LinkBytesTransmit, gpumetrics.LinkBytesReceive} {
-			f := &answers[2+i]
-			if n, width, ok := f.count(); f.ret == retSuccess && !f.blank() && ok {
-				part.SetCount(reading, n, width)
-			}
-		}
+	}
+}
+
+// putTraffic puts the count of a link: in KiB as GPUs up to Hopper tell it, else in bytes.
+func putTraffic(part *gpumetrics.PartSample, reading gpumetrics.PartReading, kib, bytes *field) {
+	if n, bits, ok := kib.count(); kib.ret == retSuccess && !kib.blank() && ok {
+		part.SetCount(reading, n, bits)
+	} else if n, _, ok := bytes.count(); bytes.ret == retSuccess && !bytes.blank() && ok {
+		part.SetCount(reading, n/1024, 64)
 	}
 }
 

@@ -28,6 +28,7 @@ func (d *device) sampleMemory(s *gpumetrics.Sample) {
 		}
 		return
 	}
+	d.total = n[0]
 	s.Set(gpumetrics.MemoryTotal, float64(n[0]))
 	s.Set(gpumetrics.MemoryUsed, float64(n[1]))
 	s.Set(gpumetrics.MemoryFree, float64(n[2]))

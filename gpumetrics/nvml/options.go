@@ -30,7 +30,7 @@ func newConfig(opts []Option) config {
 
 // WithLibraryPath names the file of the library, and no other is tried. By default it is what the
 // system's loader finds as libnvidia-ml.so.1, then the places where distributions, the GPU operator
-// and WSL put it. No environment variable is read.
+// and WSL put it. This package reads no environment variable; the loader itself heeds LD_LIBRARY_PATH.
 func WithLibraryPath(path string) Option { return func(c *config) { c.path = path } }
 
 // WithProfiling says whether the profiling readings of GPM are taken: activity of tensor cores,
@@ -38,10 +38,12 @@ func WithLibraryPath(path string) Option { return func(c *config) { c.path = pat
 func WithProfiling(on bool) Option { return func(c *config) { c.profiling = on } }
 
 // WithPCIeThroughput asks for the PCIe throughput of GPUs that tell it in no other way. Each call
-// watches the link for 20 ms, twice for each GPU and sample, and holds the driver meanwhile.
+// watches the link for 20 ms, twice for each GPU and slow sample, and holds the driver meanwhile. A
+// monitor wants the readings only with gpumetrics.WithPCIeThroughput.
 func WithPCIeThroughput() Option { return func(c *config) { c.pcieThroughput = true } }
 
-// WithLinks asks for the bytes of each NVLink, not only of all links together.
+// WithLinks asks for the bytes of each NVLink, not only of all links together, also where no monitor
+// with gpumetrics.WithLinks wants them.
 func WithLinks() Option { return func(c *config) { c.links = true } }
 
 // candidates are the files that may be the library, in the order in which they are tried. All are

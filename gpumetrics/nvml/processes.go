@@ -3,7 +3,6 @@ package nvml
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/otelvllm/otelvllm-go/gpumetrics"
 )
@@ -47,13 +46,20 @@ func (d *device) Processes(buf []gpumetrics.Process) ([]gpumetrics.Process, erro
 	}
 }
 
+// mostPID is the largest number of a process on Linux. Some drivers of the 535 series lay the list out
+// in another way than they say, so that memory is read as a number.
+const mostPID = 1 << 22
+
 // appendProcesses appends each process once: one that has several contexts is listed several times
 // by some drivers.
 func (d *device) appendProcesses(buf []gpumetrics.Process) []gpumetrics.Process {
-	first := len(buf)
+	first, most := len(buf), uint64(mostBytes)
+	if d.total > 0 {
+		most = d.total
+	}
 next:
 	for _, p := range d.list {
-		if p.pid == 0 {
+		if p.pid == 0 || p.pid > mostPID {
 			continue
 		}
 		for i := first; i < len(buf); i++ {
@@ -61,9 +67,9 @@ next:
 				continue next
 			}
 		}
-		process := gpumetrics.Process{PID: int(p.pid), Memory: p.memory, KnownMemory: p.memory <= mostBytes}
-		if p.memory == math.MaxUint64 || !process.KnownMemory { // all ones: the driver does not know
-			process.Memory, process.KnownMemory = 0, false
+		process := gpumetrics.Process{PID: int(p.pid)}
+		if p.memory <= most { // all ones: the driver does not know
+			process.Memory, process.KnownMemory = p.memory, true
 		}
 		buf = append(buf, process)
 	}

@@ -337,10 +337,13 @@ func TestAGPUDoesNotWaitForTheProfilingOfAnother(t *testing.T) {
 }
 
 func TestProcessesAreToldOnce(t *testing.T) {
-	gpu := &fakeGPU{id: "GPU-1", list: []process{{10, 100}, {0, 5}, {11, math.MaxUint64}, {10, 100}}}
+	gpu := &fakeGPU{id: "GPU-1", list: []process{{10, 100}, {0, 5}, {11, math.MaxUint64}, {10, 100}, {1 << 30, 7}, {12, 5000}}, numbers: map[call]numbers{callMemory: {1000}}}
 	_, devices := openFake(t, &fakeLibrary{gpus: []*fakeGPU{gpu}})
+	if _, err := take(devices[0], gpumetrics.Fast); err != nil { // tells how much memory there is
+		t.Fatal(err)
+	}
 	got, err := devices[0].(gpumetrics.ProcessLister).Processes([]gpumetrics.Process{{PID: 10}})
-	want := []gpumetrics.Process{{PID: 10}, {PID: 10, Memory: 100, KnownMemory: true}, {PID: 11}}
+	want := []gpumetrics.Process{{PID: 10}, {PID: 10, Memory: 100, KnownMemory: true}, {PID: 11}, {PID: 12}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}

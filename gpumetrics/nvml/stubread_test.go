@@ -226,6 +226,21 @@ func TestOpeningAHundredTimesLeaksNothing(t *testing.T) {
 	})
 }
 
+// A library that was replaced on disk, as an upgrade of the driver does, is not loaded in place of the
+// one that this process has: that is why a module of another version is a reason to restart.
+func TestALibraryStaysMappedAfterItWasClosed(t *testing.T) {
+	withStub(t, func(t *testing.T, s stub) {
+		source := s.source()
+		if _, err := source.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		closeWithin(t, source, time.Second)
+		if got := mappings(t); got == 0 {
+			t.Error("the library was unmapped, so another one can be loaded and DriverMismatch need not be terminal")
+		}
+	})
+}
+
 func mappings(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/maps")
