@@ -97,11 +97,12 @@ func (s *Sidecar) newMonitor() *engine.Monitor {
 	return engine.NewMonitor([]string{s.config.Engine.String()}, append(options, engine.WithInFlight(s.inFlight))...)
 }
 
-// inFlight counts the requests that the engine is working on: those that have been sent to it.
+// inFlight counts the requests that the engine is working on: those that have been sent to it. A WebSocket whose caller
+// is silent gives it nothing to do.
 func (s *Sidecar) inFlight(string) int {
 	n := 0
 	for _, r := range s.Registry.Running() {
-		if r.Phase != inflight.PhaseEngineInit && r.Phase != inflight.PhaseConnect {
+		if working(r) {
 			n++
 		}
 	}
@@ -216,7 +217,7 @@ func (s *Sidecar) drain(front *http.Server, say func(string)) error {
 	}
 	limit, cancel := context.WithTimeout(context.Background(), s.config.Drain)
 	defer cancel()
-	if front.Shutdown(limit) == nil {
+	if front.Shutdown(limit) == nil && s.settled(limit) {
 		return nil
 	}
 	say(fmt.Sprintf("draining:  cut %d requests", len(s.Registry.Running())))
@@ -226,6 +227,7 @@ func (s *Sidecar) drain(front *http.Server, say func(string)) error {
 	if front.Shutdown(last) != nil {
 		return front.Close()
 	}
+	s.settled(last)
 	return nil
 }
 
