@@ -92,8 +92,9 @@ func impatient(t *testing.T, random *rand.Rand, source gpumetrics.Source) {
 				t.Errorf("sample: %v", err)
 			}
 		}()
-		if random.IntN(2) == 0 {
-			<-done
+		select { // often the sample is still under way when the source is closed or opened again
+		case <-done:
+		case <-time.After(time.Duration(random.Int64N(int64(time.Second)))):
 		}
 	default:
 		var unavailable *gpumetrics.UnavailableError
@@ -124,6 +125,54 @@ func TestAnOpenThatTheCallerGivesUpIsNotTheDriversFault(t *testing.T) {
 		}
 		if err := source.Close(t.Context()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestOpeningTwiceClosesTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &slowLibrary{t: t, delay: func() time.Duration { return time.Second }}
+		source := Source(func(c *config) {
+			c.load = func(string) (library, error) { return l, nil }
+			c.version = func() string { return "" }
+		})
+		var first gpumetrics.Device
+		for range 2 {
+			devices, err := source.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				first = devices[0]
+			}
+		}
+		if err := first.Sample(gpumetrics.Fast, new(gpumetrics.Sample)); !errors.Is(err, gpumetrics.ErrReopen) {
+			t.Errorf("a device of the first: got %v, want %v", err, gpumetrics.ErrReopen)
+		}
+		if err := source.Close(t.Context()); err != nil || l.now.Load() != 0 {
+			t.Errorf("close: got %v, open %d times, want closed", err, l.now.Load())
+		}
+	})
+}
+
+func TestAnOpenThatEverybodyLeftClosesItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &slowLibrary{t: t, delay: func() time.Duration { return time.Minute }}
+		source := Source(func(c *config) {
+			c.load = func(string) (library, error) { return l, nil }
+			c.version = func() string { return "" }
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := source.Open(ctx); err == nil {
+			t.Error("open: got no error")
+		}
+		if err := source.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("close: got %v, want %v", err, context.DeadlineExceeded)
+		}
+		<-time.After(5 * time.Minute)
+		if got := l.now.Load(); got != 0 || l.opened != 1 {
+			t.Errorf("the library is open %d times after %d opens, want closed after 1", got, l.opened)
 		}
 	})
 }
