@@ -128,6 +128,16 @@ func (p *PartSample) SetCount(r PartReading, n uint64, bits uint8) {
 	p.values[r] = value{count: n, bits: bits, known: true}
 }
 
+// Value returns a reading of the part that is no count.
+func (p *PartSample) Value(r PartReading) (v float64, known bool) {
+	return p.values[r].v, p.values[r].known
+}
+
+// Count returns a count of the part as the driver told it.
+func (p *PartSample) Count(r PartReading) (n uint64, known bool) {
+	return p.values[r].count, p.values[r].known
+}
+
 func gauge(v float64) value {
 	if v-v != 0 { // not a number or infinite
 		return value{miss: Failed, detail: "not_a_number"}

@@ -21,7 +21,7 @@ type device struct {
 	chipLinks int
 	lost      bool
 
-	never    [numCalls]uint32 // calls that the GPU does not have, a bit for each arg
+	never    [numCalls]uint64 // calls that the GPU does not have, a bit for each arg
 	batch    []field
 	rows     []fieldRow // of the batch, one for each field
 	noField  [len(fieldRows)]bool
@@ -114,7 +114,7 @@ func (d *device) number(c call, arg int) (numbers, ret) {
 	if d.stop != retSuccess {
 		return numbers{}, d.stop
 	}
-	bit := uint32(1) << min(arg, 31)
+	bit := uint64(1) << min(arg, 63)
 	if d.never[c]&bit != 0 {
 		return numbers{}, retNotSupported
 	}

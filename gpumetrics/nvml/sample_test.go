@@ -220,22 +220,93 @@ func TestLinksOfBlackwellAreSummedAndALinkThatGoesDownTakesNothingAway(t *testin
 }
 
 func TestLinksAreToldOneByOneWhereAskedFor(t *testing.T) {
-	values := map[uint32]field{91: ulong(2), 165: ulong(1), 164: ulong(26562), 138: ulong(100), 139: ulong(200)}
-	for _, links := range []bool{false, true} {
-		gpu := &fakeGPU{id: "GPU-1", values: values}
-		var opts []Option
-		if links {
-			opts = append(opts, WithLinks())
+	hopper := map[uint32]field{91: ulong(2), 165: ulong(1), 164: ulong(26562), 138: ulong(100), 139: ulong(200)}
+	blackwell := map[uint32]field{91: ulong(2), 165: ulong(1), 164: ulong(53125), 202: ulong(100 << 10), 204: ulong(200 << 10)}
+	for name, test := range map[string]struct {
+		values map[uint32]field
+		opts   []Option
+		speed  float64
+		kib    uint64
+	}{
+		"not by default":    {hopper, nil, 26562e6, 0},
+		"up to Hopper":      {hopper, []Option{WithLinks()}, 26562e6, 100},
+		"from Blackwell on": {blackwell, []Option{WithLinks()}, 53125e6, 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, devices := openFake(t, &fakeLibrary{gpus: []*fakeGPU{{id: "GPU-1", values: test.values}}}, test.opts...)
+			s, err := take(devices[0], gpumetrics.Slow)
+			if err != nil || len(s.Parts()) != 2 {
+				t.Fatalf("got %d parts, %v, want 2", len(s.Parts()), err)
+			}
+			for i := range s.Parts() {
+				link := &s.Parts()[i]
+				if up, ok := link.Value(gpumetrics.LinkUp); link.Index != i || link.Kind != gpumetrics.Link || !ok || up != 1 {
+					t.Errorf("got link %d up %v, %t, want link %d up", link.Index, up, ok, i)
+				}
+				if speed, _ := link.Value(gpumetrics.LinkBandwidthLimit); speed != test.speed {
+					t.Errorf("got %v bytes per second, want %v", speed, test.speed)
+				}
+				sent, _ := link.Count(gpumetrics.LinkBytesTransmit)
+				received, _ := link.Count(gpumetrics.LinkBytesReceive)
+				if sent != test.kib || received != 2*test.kib {
+					t.Errorf("got %d and %d KiB, want %d and %d", sent, received, test.kib, 2*test.kib)
+				}
+			}
+		})
+	}
+}
+
+func TestALinkIsAskedByTheOlderCallWhereTheFieldIsNotThere(t *testing.T) {
+	gpu := &fakeGPU{id: "GPU-1", values: map[uint32]field{91: ulong(40)}}
+	gpu.answer = func(c call, link int) (numbers, ret, bool) {
+		switch {
+		case c != callLinkState:
+			return numbers{}, retSuccess, false
+		case link == 33: // not connected
+			return numbers{}, retNotSupported, true
 		}
-		_, devices := openFake(t, &fakeLibrary{gpus: []*fakeGPU{gpu}}, opts...)
+		return numbers{uint64(link % 2)}, retSuccess, true
+	}
+	_, devices := openFake(t, &fakeLibrary{gpus: []*fakeGPU{gpu}})
+	for range 2 {
 		s, err := take(devices[0], gpumetrics.Slow)
-		if err != nil || len(s.Parts()) != 2 {
-			t.Fatalf("got %d parts, %v, want 2", len(s.Parts()), err)
+		if err != nil || len(s.Parts()) != 40 {
+			t.Fatalf("got %d parts, %v, want 40", len(s.Parts()), err)
 		}
-		last := gpu.batches[len(gpu.batches)-1]
-		if got := slices.Contains(last, 138); got != links {
-			t.Errorf("WithLinks %t: the bytes of each link were asked for: %t", links, got)
+		for i := range s.Parts() {
+			if up, ok := s.Parts()[i].Value(gpumetrics.LinkUp); ok != (i != 33) || up != float64(i%2) && i != 33 {
+				t.Errorf("link %d: got %v, %t", i, up, ok)
+			}
 		}
+	}
+}
+
+func TestFansAreToldOneByOne(t *testing.T) {
+	gpu := &fakeGPU{id: "GPU-1", answer: func(c call, fan int) (numbers, ret, bool) {
+		switch c {
+		case callFans:
+			return numbers{2}, retSuccess, true
+		case callFanSpeed:
+			return numbers{uint64(40 + 200*fan)}, retSuccess, true // the second tells what cannot be
+		case callFanRPM:
+			return numbers{1800}, retSuccess, true
+		}
+		return numbers{}, retSuccess, false
+	}}
+	_, devices := openFake(t, &fakeLibrary{gpus: []*fakeGPU{gpu}})
+	s, err := take(devices[0], gpumetrics.Slow)
+	if err != nil || len(s.Parts()) != 2 || devices[0].Info().Fans != 2 {
+		t.Fatalf("got %d parts, %v, want 2 fans", len(s.Parts()), err)
+	}
+	first, second := &s.Parts()[0], &s.Parts()[1]
+	if ratio, ok := first.Value(gpumetrics.FanSpeedRatio); !ok || ratio != 0.4 {
+		t.Errorf("got %v, %t, want 0.4", ratio, ok)
+	}
+	if rpm, ok := first.Value(gpumetrics.FanSpeed); !ok || rpm != 1800 {
+		t.Errorf("got %v, %t, want 1800 rpm", rpm, ok)
+	}
+	if ratio, ok := second.Value(gpumetrics.FanSpeedRatio); ok {
+		t.Errorf("got %v, want none of what cannot be", ratio)
 	}
 }
 
