@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/otelvllm/otelvllm-go/examples/gateway/sidecar"
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/engine"
@@ -95,5 +97,38 @@ func TestIdleWebSocketIsNoWedge(t *testing.T) {
 		if status := s.Monitor.Status(); len(status) != 1 || status[0].State == engine.Wedged {
 			t.Fatalf("got the engine %+v", status)
 		}
+	}
+}
+
+// TestWebSocketThatHangsIsFound wedges the engine in the middle of an answer.
+func TestWebSocketThatHangsIsFound(t *testing.T) {
+	fake, base := simtest.Start(t, sim.Config{Model: "tiny", Timing: sim.Timing{Step: time.Millisecond}})
+	s, at, stop, calls := startGateway(t, base, time.Second)
+	c := speak(t, at, http.DefaultTransport, false)
+	c.until("session.created")
+	c.say(`{"type":"session.update","model":"tiny"}`)
+	c.say(`{"type":"input_audio_buffer.commit"}`)
+	c.sound(3)
+	c.until("transcription.delta")
+	fake.Fault(sim.Wedge)
+	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(20 * time.Millisecond) {
+		running := s.Registry.Running()
+		if len(running) == 1 && running[0].Stall != nil && running[0].Stall.Cause == "engine_wedged" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the call is not said to hang: %+v", running)
+		}
+		c.sound(1) // the caller goes on, which is no progress of the engine's
+	}
+	fake.Clear()
+	c.say(`{"type":"input_audio_buffer.commit","final":true}`)
+	c.until("transcription.done")
+	if err := c.conn.Close(websocket.StatusNormalClosure, ""); err != nil {
+		t.Error(err)
+	}
+	stop()
+	if call := <-calls; call.Outcome != otelvllm.Completed || call.Stalls != 1 {
+		t.Errorf("got %s with %d stalls, want it completed after one", call.Outcome, call.Stalls)
 	}
 }
