@@ -16,7 +16,8 @@ type Capture struct {
 	// apart from them into gen_ai.system_instructions, and the tools it may call into gen_ai.tool.definitions. It
 	// reads chats, completions and embeddings, the Responses and Messages APIs, and Cohere's chat.
 	Input bool
-	// Output puts the answer into gen_ai.output.messages: text, reasoning and tool calls.
+	// Output puts the answer into gen_ai.output.messages: text, reasoning and tool calls. Of speech to text,
+	// be it a form or a WebSocket, nothing is captured.
 	Output bool
 	// Redact changes each text before it is cut to size, so that a cut cannot hide half a secret
 	// from it. Nil changes nothing. It runs on the goroutine that ends the call and must not block;
