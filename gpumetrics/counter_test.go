@@ -80,7 +80,7 @@ func TestDeltasStayRightOverGapsAndResets(t *testing.T) {
 		mp := sdkmetric.NewMeterProvider(sdkmetric.WithReader(delta), sdkmetric.WithReader(cumulative))
 		var now atomic.Uint64
 		now.Store(1000)
-		var gap atomic.Bool
+		var gap, unlinked atomic.Bool
 		a := newCard("GPU-a", func(tier Tier, s *Sample) error {
 			if gap.Load() {
 				return ErrUnsupported
@@ -88,7 +88,7 @@ func TestDeltasStayRightOverGapsAndResets(t *testing.T) {
 			if tier == Fast {
 				s.SetCount(PCIeReplay, now.Load(), 32)
 			}
-			if tier == Slow {
+			if tier == Slow && !unlinked.Load() {
 				s.Part(Link, 3).SetCount(LinkBytesTransmit, now.Load(), 64)
 			}
 			return nil
@@ -97,7 +97,7 @@ func TestDeltasStayRightOverGapsAndResets(t *testing.T) {
 		defer p.stop()
 		for i, c := range []struct {
 			raw            uint64
-			gap            bool
+			gap, unlinked  bool
 			delta, running float64
 		}{
 			{raw: 1000, delta: 0, running: 0},
@@ -106,9 +106,12 @@ func TestDeltasStayRightOverGapsAndResets(t *testing.T) {
 			{raw: 1020, delta: 10, running: 20},
 			{raw: 5, delta: 5, running: 25},
 			{raw: 7, delta: 2, running: 27},
+			{raw: 7, unlinked: true, delta: 0, running: 27},
+			{raw: 8, delta: 1, running: 28},
 		} {
 			now.Store(c.raw)
 			gap.Store(c.gap)
+			unlinked.Store(c.unlinked)
 			wait := 10 * time.Second
 			if i == 0 {
 				wait = time.Second

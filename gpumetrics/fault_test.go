@@ -84,9 +84,10 @@ func TestFault_H04_ACallHangsAndComesBack(t *testing.T) {
 		}
 		a.script(steady)
 		close(hold)
-		time.Sleep(11 * time.Second)
+		time.Sleep(14 * time.Second)
 		got = p.collect()
 		want(t, got, "nvidia.gpu.sampler.wedged{hw.id=GPU-a}", 0)
+		want(t, got, "nvidia.gpu.sampler.inflight.duration{hw.id=GPU-a}", 0)
 		want(t, got, busy, 0.5)
 		if opens, _ := src.counts(); opens != 1 {
 			t.Errorf("got %d opens, want 1: a hang is no reason to open the driver again", opens)

@@ -315,6 +315,44 @@ func TestTheMonitorFeedsItsLedgers(t *testing.T) {
 	})
 }
 
+func TestAUseMayBeUsedAgain(t *testing.T) {
+	b := newLedgerBench(t)
+	b.read("a", 0, 0, true)
+	var u, other Use
+	b.Begin(&other)
+	for range 10 {
+		b.Begin(&u)
+		b.at += time.Second
+		b.End(t.Context(), &u, Outcome{})
+	}
+	b.read("a", 100, 0, true)
+	b.at += time.Second
+	b.End(t.Context(), &other, Outcome{})
+	b.read("a", 110, 0, true)
+	if energy, _, _, n := b.sums(t); n != 11 || !near(energy, 110) {
+		t.Errorf("got %v J of %d requests, want 110 of 11", energy, n)
+	}
+}
+
+func TestARequestOfALostGPUIsNotSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newCard("GPU-a", fast(func(s *Sample) { s.SetCount(Energy, uint64(time.Now().UnixMilli()), 64) }))
+		p := start(t, &script{gpus: []*card{a}})
+		defer p.stop()
+		l := p.m.NewLedger()
+		time.Sleep(12 * time.Second)
+		var u Use
+		l.Begin(&u)
+		time.Sleep(4 * time.Second)
+		l.End(t.Context(), &u, Outcome{})
+		a.script(func(Tier, *Sample) error { return ErrLost })
+		time.Sleep(5 * time.Second)
+		got := p.collect()
+		want(t, got, "vllm.request.gpu.unsettled{error.type=gpu_silent}", 1)
+		wantNone(t, got, "vllm.request.gpu.energy.count{}")
+	})
+}
+
 func TestBeginAndEndAllocateNothing(t *testing.T) {
 	b := newLedgerBench(t)
 	b.read("a", 0, 0, true)
