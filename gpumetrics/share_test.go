@@ -319,18 +319,22 @@ func TestAUseMayBeUsedAgain(t *testing.T) {
 	b := newLedgerBench(t)
 	b.read("a", 0, 0, true)
 	var u, other Use
+	b.Begin(&u)
+	b.at = 5 * time.Second
+	b.End(t.Context(), &u, Outcome{})
+	b.read("a", 500, 0, true)
 	b.Begin(&other)
 	for range 10 {
 		b.Begin(&u)
 		b.at += time.Second
 		b.End(t.Context(), &u, Outcome{})
 	}
-	b.read("a", 100, 0, true)
+	b.read("a", 600, 0, true)
 	b.at += time.Second
 	b.End(t.Context(), &other, Outcome{})
-	b.read("a", 110, 0, true)
-	if energy, _, _, n := b.sums(t); n != 11 || !near(energy, 110) {
-		t.Errorf("got %v J of %d requests, want 110 of 11", energy, n)
+	b.read("a", 610, 0, true)
+	if energy, _, _, n := b.sums(t); n != 12 || !near(energy, 610) {
+		t.Errorf("got %v J of %d requests, want 610 of 12", energy, n)
 	}
 }
 
