@@ -20,6 +20,7 @@ func (q *Request) SentTo(engine string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.info.Engine = engine
+	q.version.Add(1)
 }
 
 // WriteStarted notes that a write to the caller began at the given time. While it is blocked the
@@ -54,13 +55,6 @@ func (q *Request) blocked(now int64) (since int64, ok bool) {
 // blocked. It tells false for a request that has ended. It takes no lock, for a watchdog that looks
 // at every request.
 func (q *Request) Quiet(now time.Time) (d time.Duration, running bool) {
-	if q == nil || q.final.Load() != nil {
-		return 0, false
-	}
-	at := int64(now.Sub(q.start))
-	last := max(q.progress.Load(), q.unblocked.Load())
-	if since, ok := q.blocked(at); ok {
-		last = max(last, since)
-	}
-	return time.Duration(max(0, at-last)), true
+	p, running := q.Pulse(now)
+	return p.Quiet, running
 }

@@ -96,6 +96,7 @@ type Request struct {
 	stall     atomic.Pointer[Stall]
 	final     atomic.Pointer[Status] // set once, by End
 	gpuErrors errorCount
+	version   atomic.Uint32 // counts changes of what mu guards
 
 	mu         sync.Mutex // never held while anything is called
 	info       Info
@@ -135,6 +136,7 @@ func (q *Request) Describe(operation, model string, stream bool) {
 		q.info.Model = model
 	}
 	q.info.Stream, q.described = stream, true
+	q.version.Add(1)
 }
 
 // Enter begins a phase at the given time. That is progress too.
@@ -144,6 +146,7 @@ func (q *Request) Enter(p Phase, at time.Time) {
 	}
 	q.mu.Lock()
 	q.phase, q.phaseSince = p, at
+	q.version.Add(1)
 	q.mu.Unlock()
 	q.Progress(at, 0)
 }

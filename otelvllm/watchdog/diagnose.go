@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
 )
 
 // maxListed bounds the trace ids that a finding lists.
@@ -20,8 +18,10 @@ func Diagnose(v View) []Finding {
 	d := diagnose(&v)
 	list := make([]Finding, 0, len(d.conditions))
 	for _, c := range d.conditions {
-		if len(c.stalled) > 0 || c.stands {
-			list = append(list, c.finding(d.look))
+		if c.stalled > 0 || c.stands {
+			f := c.finding(d.look)
+			f.Requests = d.traces(c)
+			list = append(list, f)
 		}
 	}
 	return list
@@ -34,6 +34,7 @@ type diagnosis struct {
 	requests   map[key]*condition // those that are about single requests
 	causes     []*condition       // of each of look.due; nil where there is none
 	seen       map[key]time.Time  // since when each condition holds, those without effect too
+	nowhere    []int              // candidates for a request whose engine is not known
 }
 
 // condition is a cause that was found at one place.
@@ -43,8 +44,9 @@ type condition struct {
 	place   *reading // nil: this host, or not known
 	sign    *sign
 	since   time.Time
-	stands  bool  // it has lasted for long enough to be shown without a stalled request
-	stalled []int // the requests that wait for it
+	stands  bool // it has lasted for long enough to be shown without a stalled request
+	stalled int  // how many requests wait for it
+	oldest  int  // the one of these that is silent the longest
 }
 
 // diagnose finds all conditions, gives each stalled request to the first that explains it, and
@@ -63,13 +65,22 @@ func diagnose(v *View) *diagnosis {
 			e.found[i] = d.add(r, e, r.engine(d.look, e))
 		}
 	}
-	d.causes = make([]*condition, len(d.look.due))
+	if v.scratch != nil {
+		d.causes = v.scratch.causes[:0]
+		clear(d.causes[:cap(d.causes)])
+	}
+	d.causes = slices.Grow(d.causes, len(d.look.due))[:len(d.look.due)]
 	for n, i := range d.look.due {
-		c := d.explain(&v.Requests[i])
+		r := &d.look.requests[i]
+		c := d.explain(r)
 		d.causes[n] = c
-		if c != nil {
-			c.stalled = append(c.stalled, i)
+		if c == nil {
+			continue
 		}
+		if c.stalled == 0 || r.quiet > d.look.requests[c.oldest].quiet {
+			c.oldest = i
+		}
+		c.stalled++
 	}
 	d.tell()
 	d.keepRoots()
@@ -104,9 +115,9 @@ func (d *diagnosis) add(r *rule, e *reading, s *sign) *condition {
 }
 
 // explain returns what a stalled request waits for, or nil if it may still be silent by nature.
-func (d *diagnosis) explain(s *inflight.Status) *condition {
-	e := d.look.engineOf(s)
-	for i := range rules {
+func (d *diagnosis) explain(s *waiter) *condition {
+	e := s.engine
+	for _, i := range d.candidates(e) {
 		r := &rules[i]
 		switch {
 		case r.request != nil:
@@ -130,6 +141,24 @@ func (d *diagnosis) explain(s *inflight.Status) *condition {
 	return nil
 }
 
+// candidates are the places in the table of rules that can explain a request of the engine: those
+// about single requests, and those whose condition holds. e is nil where the engine is not known.
+func (d *diagnosis) candidates(e *reading) []int {
+	list := &d.nowhere
+	if e != nil {
+		list = &e.asked
+	}
+	if *list == nil {
+		*list = make([]int, 0, len(rules))
+		for i := range rules {
+			if rules[i].request != nil || e == nil && rules[i].engine != nil || e != nil && e.found[i] != nil {
+				*list = append(*list, i)
+			}
+		}
+	}
+	return *list
+}
+
 // ofRequest returns the condition that requests with the same cause on the same engine share.
 func (d *diagnosis) ofRequest(r *rule, e *reading) *condition {
 	k := key{code: r.code}
@@ -148,13 +177,7 @@ func (d *diagnosis) ofRequest(r *rule, e *reading) *condition {
 // tell completes the conditions of single requests.
 func (d *diagnosis) tell() {
 	for _, c := range d.requests {
-		oldest := &d.look.view.Requests[c.stalled[0]]
-		for _, i := range c.stalled {
-			if s := &d.look.view.Requests[i]; quietSince(s).Before(quietSince(oldest)) {
-				oldest = s
-			}
-		}
-		c.sign = c.rule.tell(d.look, c.place, oldest)
+		c.sign = c.rule.tell(d.look, c.place, d.look.view.status(c.oldest))
 		c.since = c.sign.since
 	}
 }
@@ -177,7 +200,7 @@ func (d *diagnosis) keepRoots() {
 	moved := make(map[*condition]*condition)
 	for _, c := range d.conditions {
 		if root := d.root(c); root != c {
-			root.stalled = append(root.stalled, c.stalled...)
+			root.stalled += c.stalled
 			moved[c] = root
 		} else {
 			roots = append(roots, c)
@@ -219,30 +242,39 @@ func follows(code, cause Code) bool {
 	return i >= 0 && slices.Contains(rules[i].dependsOn, cause)
 }
 
-// finding tells people of the condition.
+// finding tells people of the condition, without the requests that wait for it.
 func (c *condition) finding(x *look) Finding {
 	f := Finding{
 		Code: c.code, Since: c.since, Summary: summary(c.rule, c.sign), Remedy: c.rule.remedy, Evidence: c.sign.evidence, Requests: []string{},
 	}
-	if len(c.stalled) > 0 {
-		f.Evidence = withCount(c.sign.evidence, len(c.stalled))
+	if c.stalled > 0 {
+		f.Evidence = withCount(c.sign.evidence, c.stalled)
 	}
 	if engine := c.address(x); engine != "" {
 		f.Engine = &engine
 	}
-	for _, i := range c.stalled {
-		if id := x.view.Requests[i].TraceID; id != "" && len(f.Requests) < maxListed {
-			f.Requests = append(f.Requests, id)
+	return f
+}
+
+// traces are the trace ids of the requests that wait for a condition.
+func (d *diagnosis) traces(c *condition) []string {
+	ids := []string{}
+	for n, i := range d.look.due {
+		if d.causes[n] != c {
+			continue
+		}
+		if id := d.look.view.status(i).TraceID; id != "" && len(ids) < maxListed {
+			ids = append(ids, id)
 		}
 	}
-	slices.Sort(f.Requests)
-	return f
+	slices.Sort(ids)
+	return ids
 }
 
 // address returns the engine of a condition. What stalls requests on this host stalls its engine,
 // if there is but one.
 func (c *condition) address(x *look) string {
-	if e := x.onlyLocal(); c.engine == "" && c.rule.host != nil && len(c.stalled) > 0 && e != nil {
+	if e := x.onlyLocal(); c.engine == "" && c.rule.host != nil && c.stalled > 0 && e != nil {
 		return e.Address
 	}
 	return c.engine

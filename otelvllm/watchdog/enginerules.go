@@ -70,12 +70,12 @@ func (x *look) slowFrontend(e *reading) bool {
 }
 
 // beforeTheScheduler: the scheduler does not know of all our requests, so they wait before it.
-func beforeTheScheduler(_ *look, e *reading, s *inflight.Status) bool {
-	if s.Phase != inflight.PhaseQueueOrPrefill && s.Phase != inflight.PhaseConnect || !e.missing() {
+func beforeTheScheduler(_ *look, e *reading, s *waiter) bool {
+	if s.phase != inflight.PhaseQueueOrPrefill && s.phase != inflight.PhaseConnect || !e.missing() {
 		return false
 	}
 	idle := e.running.V+e.waiting.V == 0
-	return idle || s.Stream && !e.frozen
+	return idle || s.stream && !e.frozen
 }
 
 func longPrefill(x *look, e *reading) *sign {
@@ -93,10 +93,10 @@ func longPrefill(x *look, e *reading) *sign {
 // untilNextToken: a prompt that is read in keeps back its own first token and the next tokens of
 // streams beside it. Of an answer that is not streamed nothing is known; if nothing is generated,
 // it cannot be among what is.
-func untilNextToken(_ *look, e *reading, s *inflight.Status) bool {
-	switch s.Phase {
+func untilNextToken(_ *look, e *reading, s *waiter) bool {
+	switch s.phase {
 	case inflight.PhaseQueueOrPrefill:
-		return s.Stream || zero(e.generated)
+		return s.stream || zero(e.generated)
 	case inflight.PhaseDecode:
 		return true
 	}
@@ -125,8 +125,8 @@ func grammarWait(x *look, e *reading) *sign {
 	return &sign{weak: true, evidence: x.engineEvidence(e)}
 }
 
-func heldBack(_ *look, e *reading, s *inflight.Status) bool {
-	return s.Phase == inflight.PhaseQueueOrPrefill && (s.Stream || e.deferredOnly())
+func heldBack(_ *look, e *reading, s *waiter) bool {
+	return s.phase == inflight.PhaseQueueOrPrefill && (s.stream || e.deferredOnly())
 }
 
 // engineWedged compares our own requests in flight with the engine's counters: /health is 200, and
@@ -173,19 +173,16 @@ func engineWedged(x *look, e *reading) *sign {
 // oldestDue returns since when the request that is silent the longest waits, or since when the
 // engine is in its state.
 func (e *reading) oldestDue(x *look) time.Time {
-	since := e.Since
-	for n, i := range e.due {
-		if t := quietSince(&x.view.Requests[i]); n == 0 || t.Before(since) {
-			since = t
-		}
+	if e.due > 0 {
+		return x.view.Now.Add(-e.longest)
 	}
-	return since
+	return e.Since
 }
 
 // heldByWedge: everything on an engine that stands still. Where only a rank does, an answer that is
 // not streamed may be on another.
-func heldByWedge(_ *look, e *reading, s *inflight.Status) bool {
-	return !silentByNature(s) || e.still() || e.State == engine.Down
+func heldByWedge(_ *look, e *reading, s *waiter) bool {
+	return !s.silentByNature() || e.still() || e.State == engine.Down
 }
 
 func kvCacheExhausted(x *look, e *reading) *sign {
@@ -197,8 +194,8 @@ func kvCacheExhausted(x *look, e *reading) *sign {
 }
 
 // forRoom: a request that waits for its first blocks, or a stream that was thrown out of its own.
-func forRoom(x *look, e *reading, s *inflight.Status) bool {
-	return e.maybeWaiting(s, e.queued()) || inDecode(x, e, s)
+func forRoom(x *look, e *reading, s *waiter) bool {
+	return x.maybeWaiting(e, s, e.queued()) || inDecode(x, e, s)
 }
 
 // preemptionThrash does not wait for the engine's count: vLLM counts a preemption only when its
@@ -214,7 +211,7 @@ func preemptionThrash(x *look, e *reading) *sign {
 	return &sign{weak: !counted, evidence: evidence}
 }
 
-func inDecode(_ *look, _ *reading, s *inflight.Status) bool { return s.Phase == inflight.PhaseDecode }
+func inDecode(_ *look, _ *reading, s *waiter) bool { return s.phase == inflight.PhaseDecode }
 
 // queueSaturated is of interest by itself only where as many wait as run, or the engine turns
 // requests away; a short queue is how a busy engine works.
@@ -232,12 +229,12 @@ func queueSaturated(x *look, e *reading) *sign {
 	return &sign{weak: !rejected && queued.V < max(1, e.running.V), evidence: evidence}
 }
 
-func inQueue(_ *look, e *reading, s *inflight.Status) bool {
+func inQueue(x *look, e *reading, s *waiter) bool {
 	queued := e.queued()
 	if e.loraWaits && e.deferred.Known {
 		queued.V += e.deferred.V
 	}
-	return e.maybeWaiting(s, queued)
+	return x.maybeWaiting(e, s, queued)
 }
 
 // engineEvidence lists an engine's readings. What is not known is null.

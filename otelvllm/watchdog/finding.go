@@ -82,32 +82,57 @@ func compareKeys(a, b key) int {
 func (w *Watchdog) current(d *diagnosis) map[key]*Finding {
 	current := make(map[key]*Finding)
 	for _, c := range d.conditions {
-		if c.stands && len(c.stalled) == 0 || w.groups[c.key] > 0 {
+		if c.stands && c.stalled == 0 || w.groups[c.key] > 0 {
 			f := c.finding(d.look)
-			f.Requests = []string{}
 			current[c.key] = &f
 		}
 	}
-	for _, st := range w.stalls {
-		f := current[st.cause]
+	for k, m := range w.members {
+		f := current[k]
 		if f == nil {
+			st := m.one
 			f = &Finding{
-				Code: st.cause.code, Since: st.report.Since, Summary: st.report.Summary, Remedy: st.report.Remedy,
-				Evidence: st.report.Evidence, Engine: st.engine, Requests: []string{},
+				Code: k.code, Since: st.report.Since, Summary: st.report.Summary, Remedy: st.report.Remedy,
+				Evidence: st.report.Evidence, Engine: st.engine,
 			}
-			current[st.cause] = f
+			current[k] = f
 		}
-		if st.report.Since.Before(f.Since) {
-			f.Since = st.report.Since
+		if m.since.Before(f.Since) {
+			f.Since = m.since
 		}
-		if st.trace != "" && len(f.Requests) < maxListed {
-			f.Requests = append(f.Requests, st.trace)
-		}
-	}
-	for _, f := range current {
-		slices.Sort(f.Requests)
+		f.Requests = m.traces
 	}
 	return current
+}
+
+// members are the stalls with one cause.
+type members struct {
+	one    *stall
+	since  time.Time // of the one that has lasted the longest
+	traces []string
+}
+
+// gather groups the stalls by their causes. It is done where one has changed.
+func (w *Watchdog) gather() {
+	w.members = make(map[key]*members, len(w.groups))
+	var m *members
+	for _, st := range w.stalls {
+		if m == nil || st.cause != m.one.cause {
+			if m = w.members[st.cause]; m == nil {
+				m = &members{one: st, since: st.report.Since, traces: []string{}}
+				w.members[st.cause] = m
+			}
+		}
+		if st.report.Since.Before(m.since) {
+			m.since = st.report.Since
+		}
+		if st.trace != "" && len(m.traces) < maxListed {
+			m.traces = append(m.traces, st.trace)
+		}
+	}
+	for _, m := range w.members {
+		slices.Sort(m.traces)
+	}
 }
 
 // word writes a value of the evidence for people.

@@ -148,7 +148,7 @@ func (x *look) blind() bool {
 		return len(x.due) > 0
 	}
 	e := x.onlyLocal()
-	return e != nil && e.Snapshot == nil && e.State == engine.Up && len(e.due) > 0
+	return e != nil && e.Snapshot == nil && e.State == engine.Up && e.due > 0
 }
 
 // localTrouble tells that an engine on this host serves nobody, or that nothing is known of any

@@ -9,16 +9,21 @@ import (
 
 // look is a view with what follows from it, for the tests of the rules.
 type look struct {
-	view    *View
-	after   time.Duration
-	engines []*reading
-	byAddr  map[string]*reading
-	due     []int // indexes of the requests that are silent for longer than the threshold
-	running int
+	view     *View
+	after    time.Duration
+	engines  []*reading
+	byAddr   map[string]*reading
+	requests []waiter
+	due      []int // indexes of the requests that are silent for longer than the threshold
+	running  int
 }
 
 func newLook(v *View) *look {
-	x := &look{view: v, after: v.stallAfter(), due: make([]int, 0, len(v.Requests))}
+	x := &look{view: v, after: v.stallAfter(), requests: v.waiters()}
+	if v.scratch != nil {
+		x.due = v.scratch.due[:0]
+	}
+	x.due = slices.Grow(x.due, len(x.requests))
 	if len(v.Engines) > 0 {
 		x.byAddr = make(map[string]*reading, len(v.Engines))
 	}
@@ -26,16 +31,17 @@ func newLook(v *View) *look {
 		e := read(&v.Engines[i])
 		e.found = make([]*condition, len(rules))
 		e.local = len(v.Engines) == 1 || onThisHost(e.Address)
+		e.progressed = v.Now.Sub(e.LastProgress)
+		e.view = v
 		x.engines = append(x.engines, e)
 		x.byAddr[e.Address] = e
 	}
-	for i := range v.Requests {
+	for i := range x.requests {
 		x.take(i)
 	}
-	for _, e := range x.engines {
-		slices.SortFunc(e.waits, time.Time.Compare)
-		for _, i := range e.due {
-			x.judge(e, &v.Requests[i])
+	for _, i := range x.due {
+		if r := &x.requests[i]; r.engine != nil {
+			x.judge(r.engine, r)
 		}
 	}
 	return x
@@ -43,63 +49,77 @@ func newLook(v *View) *look {
 
 // take gives a request to its engine.
 func (x *look) take(i int) {
-	s := &x.view.Requests[i]
-	if s.Ended {
+	r := &x.requests[i]
+	r.engine = nil
+	if r.ended {
 		return
 	}
 	x.running++
-	silent := x.quiet(s) >= x.after
+	silent := r.quiet >= x.after
 	if silent {
 		x.due = append(x.due, i)
 	}
-	e := x.engineOf(s)
+	e := x.engineOf(r)
 	if e == nil {
 		return
 	}
-	if withScheduler(s) {
+	r.engine = e
+	if r.withScheduler() {
 		e.own++
 	}
-	if s.Phase == inflight.PhaseQueueOrPrefill && (positive(e.waiting) || positive(e.deferred)) {
-		e.waits = append(e.waits, s.PhaseSince)
-	}
 	if silent {
-		e.due = append(e.due, i)
+		e.due++
+		e.longest = max(e.longest, r.quiet)
 	}
 }
 
 // engineOf returns the engine that serves a request; nil if that cannot be told. With one engine
 // there is no choice, whatever name the request was sent to.
-func (x *look) engineOf(s *inflight.Status) *reading {
+func (x *look) engineOf(r *waiter) *reading {
 	if len(x.engines) == 1 {
 		return x.engines[0]
 	}
-	return x.byAddr[s.Engine]
+	return x.byAddr[r.address]
 }
+
+// since returns since when a request waits for one thing.
+func (x *look) since(r *waiter) time.Time { return x.view.Now.Add(-r.quiet) }
 
 // judge asks whether the engine stands still beside a request that waits for it. A request that
 // is not with the scheduler says nothing about it: an engine without work stands still too.
-func (x *look) judge(e *reading, s *inflight.Status) {
-	if !withScheduler(s) || !s.BlockedSince.IsZero() {
+func (x *look) judge(e *reading, r *waiter) {
+	if !r.withScheduler() || r.blocked {
 		return
 	}
-	since := quietSince(s)
-	e.decodes = e.decodes || s.Phase == inflight.PhaseDecode
-	if moved, known := e.moved(since); known && !moved {
-		e.frozen = true
+	e.decodes = e.decodes || r.phase == inflight.PhaseDecode
+	if !e.frozen {
+		moved, known := e.moved(r.quiet)
+		e.frozen = known && !moved
 	}
 	// It may have stopped later, and says itself that it has work. Without work an engine that has
 	// lost this request stands still too.
-	if positive(e.running) || positive(e.waiting) {
-		if moved, known := e.moved(latest(since, x.view.Now.Add(-x.after))); known && !moved {
+	if !e.frozen && (positive(e.running) || positive(e.waiting)) {
+		if moved, known := e.moved(min(r.quiet, x.after)); known && !moved {
 			e.frozen = true
 		}
 	}
-	if len(e.FrozenRanks) > 0 && !e.FrozenSince.After(since.Add(e.delay())) {
+	if len(e.FrozenRanks) > 0 && !e.partly && !e.FrozenSince.After(x.since(r).Add(e.delay())) {
 		e.partly = true
 	}
 }
 
-// withScheduler tells that a request waits for what the engine's scheduler does.
-func withScheduler(s *inflight.Status) bool {
-	return s.Phase == inflight.PhaseQueueOrPrefill || s.Phase == inflight.PhaseDecode
+// waits returns since when our requests wait that have no token yet, if the engine says that some do:
+// sorted, as lengths of time.
+func (x *look) waits(e *reading) []time.Duration {
+	if e.waits == nil {
+		e.waits = make([]time.Duration, 0, e.own)
+		some := positive(e.waiting) || positive(e.deferred)
+		for i := range x.requests {
+			if r := &x.requests[i]; some && r.engine == e && r.phase == inflight.PhaseQueueOrPrefill {
+				e.waits = append(e.waits, x.view.Now.Sub(r.since))
+			}
+		}
+		slices.Sort(e.waits)
+	}
+	return e.waits
 }

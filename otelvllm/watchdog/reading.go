@@ -30,13 +30,19 @@ type reading struct {
 	cached                                                           engine.Value // tokens by which the KV cache grew; unknown if its size is
 	kvMoved, loraWaits                                               bool
 
-	own     int          // our requests in flight on it
-	waits   []time.Time  // since when those of them wait that have no token yet, sorted
-	due     []int        // indexes of its requests that are silent for longer than the threshold
-	frozen  bool         // its counters stand still beside one of these
-	partly  bool         // some of its ranks do
-	decodes bool         // one of these is in decode
-	found   []*condition // by the place of the rule in the table
+	own     int             // our requests in flight on it
+	due     int             // how many of its requests are silent for longer than the threshold
+	longest time.Duration   // the longest silence of these
+	waits   []time.Duration // see [look.waits]; nil until asked for
+	frozen  bool            // its counters stand still beside one of these
+	partly  bool            // some of its ranks do
+	decodes bool            // one of these is in decode
+	found   []*condition    // by the place of the rule in the table
+
+	view       *View
+	progressed time.Duration // how long ago it made progress, if it was seen to
+	late       time.Duration // delay, if it was asked for
+	asked      []int         // places in the table that can explain a request; nil until asked for
 }
 
 func read(s *engine.Status) *reading {
@@ -99,21 +105,23 @@ func (e *reading) interval() time.Duration {
 // delay is how long after it happened progress may be seen: counters are read now and then.
 func (e *reading) delay() time.Duration { return e.interval() + e.interval()/4 + e.ScrapeTook }
 
-// moved tells whether the engine has made progress since the given time, and whether that can be
-// told. Progress from before that time may be seen after it.
-func (e *reading) moved(since time.Time) (moved, known bool) {
+// moved tells whether the engine has made progress in the time before the look, and whether that can
+// be told. Progress from before that time may be seen in it.
+func (e *reading) moved(within time.Duration) (moved, known bool) {
 	if e.Snapshot == nil || e.Mixed {
 		return false, false
 	}
-	seen := since.Add(e.delay())
-	if e.LastProgress.After(seen) {
-		return true, true
-	}
 	if !e.LastProgress.IsZero() {
-		return false, e.Snapshot.Taken.After(seen)
+		if e.late == 0 {
+			e.late = e.delay()
+		}
+		if e.progressed < within-e.late {
+			return true, true
+		}
+		return false, e.view.Now.Sub(e.Snapshot.Taken) < within-e.late
 	}
 	// Never seen to move: that says something only if two readings were made since then.
-	return false, e.Before != nil && e.Before.Taken.After(since)
+	return false, e.Before != nil && e.view.Now.Sub(e.Before.Taken) < within
 }
 
 // still tells that the engine does nothing although it has work, by our requests or by its own
@@ -139,18 +147,18 @@ func (e *reading) queued() engine.Value {
 
 // maybeWaiting tells whether a request without a token can be one of the n that wait. The queue is
 // first come, first served: if it waits, so do all that came later.
-func (e *reading) maybeWaiting(s *inflight.Status, n engine.Value) bool {
-	if s.Phase != inflight.PhaseQueueOrPrefill || !positive(n) {
+func (x *look) maybeWaiting(e *reading, s *waiter, n engine.Value) bool {
+	if s.phase != inflight.PhaseQueueOrPrefill || !positive(n) {
 		return false
 	}
-	i, _ := slices.BinarySearchFunc(e.waits, s.PhaseSince, time.Time.Compare)
-	later := len(e.waits) - i // itself among them
+	waits := x.waits(e)
+	later, _ := slices.BinarySearch(waits, x.view.Now.Sub(s.since)+1) // that have waited for as long or less, itself among them
 	if float64(later) > n.V {
 		return false
 	}
 	// An answer that is not streamed may as well be computed now, and other callers' requests may
 	// be the ones that wait. It is only sure to wait where all the engine's requests are ours.
-	return s.Stream || e.running.Known && e.running.V+e.waiting.V <= float64(e.own)
+	return s.stream || e.running.Known && e.running.V+e.waiting.V <= float64(e.own)
 }
 
 // missing tells that the engine's scheduler knows fewer requests than we have in flight.

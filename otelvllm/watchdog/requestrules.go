@@ -14,7 +14,7 @@ import (
 // such a request is silent by nature until it is done.
 const unstreamedFactor = 10
 
-func slowClient(_ *look, _ *reading, s *inflight.Status) bool { return !s.BlockedSince.IsZero() }
+func slowClient(_ *look, _ *reading, s *waiter) bool { return s.blocked }
 
 func tellBlocked(x *look, _ *reading, s *inflight.Status) *sign {
 	evidence := x.requestEvidence(s)
@@ -23,19 +23,19 @@ func tellBlocked(x *look, _ *reading, s *inflight.Status) *sign {
 }
 
 // requestStarved needs an engine that is known to have made progress since the request last did.
-func requestStarved(x *look, e *reading, s *inflight.Status) bool {
+func requestStarved(x *look, e *reading, s *waiter) bool {
 	if e == nil || x.mayBeSilent(s) {
 		return false
 	}
-	moved, known := e.moved(quietSince(s))
+	moved, known := e.moved(s.quiet)
 	return moved && known
 }
 
-func noProgress(x *look, _ *reading, s *inflight.Status) bool { return !x.mayBeSilent(s) }
+func noProgress(x *look, _ *reading, s *waiter) bool { return !x.mayBeSilent(s) }
 
 // mayBeSilent tells that nothing is wrong with the silence of a request whose answer comes whole.
-func (x *look) mayBeSilent(s *inflight.Status) bool {
-	return silentByNature(s) && x.quiet(s) < unstreamedFactor*x.after
+func (x *look) mayBeSilent(s *waiter) bool {
+	return s.silentByNature() && s.quiet < unstreamedFactor*x.after
 }
 
 func tellSilent(x *look, e *reading, s *inflight.Status) *sign {

@@ -20,13 +20,13 @@ type rule struct {
 	// is nil if it is not known.
 	host    func(*look) *sign
 	engine  func(*look, *reading) *sign
-	request func(*look, *reading, *inflight.Status) bool
+	request func(*look, *reading, *waiter) bool
 	// tell makes the sign of a request's condition. Of requests with the same cause on the same
 	// engine, the one that is silent the longest speaks for all.
 	tell func(*look, *reading, *inflight.Status) *sign
 	// explains tells whether the condition of an engine is what a stalled request waits for. Nil
 	// means that it is, whatever the request's phase: such an engine serves nobody.
-	explains func(*look, *reading, *inflight.Status) bool
+	explains func(*look, *reading, *waiter) bool
 	// Texts for people. {name} stands for a member of the evidence.
 	summary, remedy string
 }

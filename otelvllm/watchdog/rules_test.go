@@ -94,8 +94,11 @@ func TestNoFindingFollowsFromAnother(t *testing.T) {
 		seen := make(map[string]bool)
 		d := diagnose(&v)
 		for i, c := range d.conditions {
-			for _, n := range c.stalled {
-				if id := v.Requests[n].TraceID; seen[id] {
+			for n, i := range d.look.due {
+				if d.causes[n] != c {
+					continue
+				}
+				if id := v.Requests[i].TraceID; seen[id] {
 					t.Fatalf("request %s is in two findings: %s", id, outline(Diagnose(v)))
 				} else {
 					seen[id] = true
@@ -111,7 +114,7 @@ func TestNoFindingFollowsFromAnother(t *testing.T) {
 			}
 		}
 		for _, i := range d.look.due {
-			if s := &v.Requests[i]; !seen[s.TraceID] && !silentByNature(s) {
+			if s := &v.Requests[i]; !seen[s.TraceID] && !d.look.requests[i].silentByNature() {
 				t.Fatalf("stalled stream %s has no cause: %s", s.TraceID, outline(Diagnose(v)))
 			}
 		}

@@ -27,6 +27,7 @@ type stall struct {
 	trace   string
 	changes int
 	seen    uint64 // the last look that found it
+	over    bool
 	// other is a cause that was found since then; it is not believed yet.
 	other      key
 	otherSince time.Time
@@ -44,50 +45,61 @@ func (st *stall) due() time.Time {
 // when a stall is to be looked at next; zero if there is none.
 func (w *Watchdog) reconcile(d *diagnosis, now time.Time) (changed bool, next time.Time) {
 	w.looks++
+	seen := 0
 	for n, i := range d.look.due {
 		c := d.causes[n]
 		if c == nil { // silent by nature, or again so: the engine moves on
 			continue
 		}
-		q, s := w.handles[i], &d.look.view.Requests[i]
-		st := w.stalls[q]
+		r := &w.waiters[i]
 		// A request that is looked at may move on meanwhile; then Stalled takes no notice.
-		if st == nil {
-			st = w.raise(q, c, d.look, s)
+		if r.stall == nil || r.stall.over {
+			r.stall = w.raise(r, c, d.look, i)
 			changed = true
-		} else if w.renew(q, st, c, d.look, s) {
+		} else if w.renew(r, c, d.look, i) {
 			changed = true
 		}
-		st.seen = w.looks
-	}
-	for q, st := range w.stalls {
-		if st.seen != w.looks {
-			delete(w.stalls, q)
-			w.count(st.cause, -1)
-			q.Resumed(now)
-			changed = true
-		} else if due := st.due(); next.IsZero() || due.Before(next) {
+		r.stall.seen = w.looks
+		seen++
+		if due := r.stall.due(); next.IsZero() || due.Before(next) {
 			next = due
 		}
+	}
+	if seen < len(w.stalls) {
+		w.clear(now)
+		changed = true
 	}
 	return changed, next
 }
 
+// clear ends the stalls that the last look did not find.
+func (w *Watchdog) clear(now time.Time) {
+	for q, st := range w.stalls {
+		if st.seen != w.looks {
+			st.over = true
+			delete(w.stalls, q)
+			w.count(st.cause, -1)
+			q.Resumed(now)
+		}
+	}
+}
+
 // raise reports a stall for the first time.
-func (w *Watchdog) raise(q *inflight.Request, c *condition, x *look, s *inflight.Status) *stall {
+func (w *Watchdog) raise(r *waiter, c *condition, x *look, i int) *stall {
+	s := x.view.status(i)
 	st := &stall{pause: w.threshold(), trace: s.TraceID}
-	st.take(c, x, s)
+	st.take(c, x, r, s)
 	st.next = x.view.Now.Add(st.pause)
-	w.stalls[q] = st
+	w.stalls[r.request] = st
 	w.count(st.cause, 1)
-	q.Stalled(st.report)
+	r.request.Stalled(st.report)
 	return st
 }
 
 // renew follows a stall that lasts: to another cause, if that has come to stay, or to its next
 // report. It tells whether it has reported.
-func (w *Watchdog) renew(q *inflight.Request, st *stall, c *condition, x *look, s *inflight.Status) bool {
-	now := x.view.Now
+func (w *Watchdog) renew(r *waiter, c *condition, x *look, i int) bool {
+	now, st, q := x.view.Now, r.stall, r.request
 	if c.key == st.cause {
 		st.other = st.cause
 	} else if c.key != st.other {
@@ -95,7 +107,7 @@ func (w *Watchdog) renew(q *inflight.Request, st *stall, c *condition, x *look, 
 	}
 	if st.other != st.cause && st.changes < maxChanges && (follows(st.cause.code, c.code) || now.Sub(st.otherSince) >= settle) {
 		w.count(st.cause, -1)
-		st.take(c, x, s)
+		st.take(c, x, r, x.view.status(i))
 		w.count(st.cause, 1)
 		st.changes++
 		q.Stalled(st.report)
@@ -108,15 +120,15 @@ func (w *Watchdog) renew(q *inflight.Request, st *stall, c *condition, x *look, 
 	st.next = now.Add(st.pause)
 	repeat := st.report.Repeat + 1
 	if c.key == st.cause {
-		st.take(c, x, s)
+		st.take(c, x, r, x.view.status(i))
 	}
-	st.report.Silence, st.report.Repeat = x.quiet(s), repeat
+	st.report.Silence, st.report.Repeat = r.quiet, repeat
 	q.Stalled(st.report)
 	return true
 }
 
 // take gives the stall its cause, with what is seen of it now.
-func (st *stall) take(c *condition, x *look, s *inflight.Status) {
+func (st *stall) take(c *condition, x *look, r *waiter, s *inflight.Status) {
 	st.cause, st.other, st.engine = c.key, c.key, nil
 	if engine := c.address(x); engine != "" {
 		st.engine = &engine
@@ -130,7 +142,7 @@ func (st *stall) take(c *condition, x *look, s *inflight.Status) {
 	maps.Copy(evidence, sign.evidence)
 	st.report = inflight.Stall{
 		Cause: string(c.code), Phase: string(s.Phase), Summary: summary(c.rule, sign), Remedy: c.rule.remedy,
-		Since: quietSince(s), Silence: x.quiet(s), Evidence: evidence,
+		Since: x.since(r), Silence: r.quiet, Evidence: evidence,
 	}
 }
 

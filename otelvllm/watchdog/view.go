@@ -56,6 +56,15 @@ type View struct {
 	// first tells when earlier looks first saw a condition that does not tell itself since when it
 	// holds. Nil means there were no earlier looks; then such a condition counts as old enough.
 	first map[key]time.Time
+	// watched stands for Requests in a watchdog's own looks; nil elsewhere.
+	watched []waiter
+	scratch *scratch // lists to use again, or nil
+}
+
+// scratch is the memory of a look that the next one uses.
+type scratch struct {
+	due    []int
+	causes []*condition
 }
 
 // key identifies a condition: what is the case, and where. An empty engine means this host, or
@@ -87,10 +96,4 @@ func latest(times ...time.Time) time.Time {
 		}
 	}
 	return last
-}
-
-// silentByNature tells that the request's answer is not streamed and has not begun: nothing comes
-// until all of it does.
-func silentByNature(s *inflight.Status) bool {
-	return !s.Stream && (s.Phase == inflight.PhaseQueueOrPrefill || s.Phase == inflight.PhaseConnect)
 }

@@ -50,14 +50,16 @@ type Watchdog struct {
 	state atomic.Pointer[report]
 
 	// The rest belongs to the goroutine that runs Run.
-	stalls   map[*inflight.Request]*stall
-	looks    uint64      // numbers the looks
-	groups   map[key]int // how many stalls have each cause
-	first    map[key]time.Time
-	shown    map[key]*Finding
-	cleared  []Finding
-	handles  []*inflight.Request // kept from one look to the next, with the next one
-	statuses []inflight.Status
+	stalls  map[*inflight.Request]*stall
+	looks   uint64      // numbers the looks
+	groups  map[key]int // how many stalls have each cause
+	members map[key]*members
+	first   map[key]time.Time
+	shown   map[key]*Finding
+	cleared []Finding
+	handles []*inflight.Request // kept from one look to the next, with the next one
+	waiters []waiter            // of the handles, in their order
+	scratch scratch
 }
 
 // Run watches until ctx ends, then returns nil. It must not run twice at the same time.
@@ -98,7 +100,7 @@ func (w *Watchdog) check(now time.Time) time.Time {
 	if w.ticks() || len(w.stalls) > 0 { // a stall that is over should not be shown for long
 		next = earlier(next, now.Add(tick))
 	}
-	next, silent := w.scan(now, next)
+	next, silent := w.follow(now, next)
 	if !silent && len(w.stalls) == 0 && !w.ticks() {
 		if len(w.shown) > 0 || w.state.Load() == nil {
 			w.publish(&diagnosis{}, now)
@@ -107,8 +109,11 @@ func (w *Watchdog) check(now time.Time) time.Time {
 	}
 	v := w.view(now, silent)
 	d := diagnose(&v)
-	w.first = d.seen
+	w.first, w.scratch = d.seen, scratch{d.look.due, d.causes}
 	changed, due := w.reconcile(d, now)
+	if changed {
+		w.gather()
+	}
 	if !due.IsZero() {
 		next = earlier(earlier(next, due), now.Add(tick))
 	}
@@ -118,41 +123,12 @@ func (w *Watchdog) check(now time.Time) time.Time {
 	return next
 }
 
-// scan finds out whether a request is silent for longer than the threshold, and when the next one
-// can be. It takes no request's lock: nearly always there is none.
-func (w *Watchdog) scan(now, next time.Time) (time.Time, bool) {
-	silent, limit, before := false, w.threshold(), len(w.handles)
-	w.handles = w.Registry.AppendRequests(w.handles[:0])
-	forget(w.handles, before)
-	for _, q := range w.handles {
-		quiet, running := q.Quiet(now)
-		switch {
-		case !running:
-		case quiet < limit:
-			next = earlier(next, now.Add(limit-quiet))
-		default:
-			silent = true
-			// An answer that is not streamed is looked at again where nature's patience ends.
-			if quiet < unstreamedFactor*limit {
-				next = earlier(next, now.Add(unstreamedFactor*limit-quiet))
-			}
-		}
-	}
-	return next, silent
-}
-
 // view collects what a diagnosis may look at. The requests are left out if none is silent.
 func (w *Watchdog) view(now time.Time, silent bool) View {
-	v := View{Now: now, StallAfter: w.threshold(), first: w.first}
-	before := len(w.statuses)
-	w.statuses = w.statuses[:0]
+	v := View{Now: now, StallAfter: w.threshold(), first: w.first, scratch: &w.scratch}
 	if silent {
-		for _, q := range w.handles {
-			w.statuses = append(w.statuses, q.Status(now))
-		}
-		v.Requests = w.statuses
+		v.watched = w.waiters
 	}
-	forget(w.statuses, before)
 	if w.Engines != nil {
 		v.Engines = w.Engines()
 	}
