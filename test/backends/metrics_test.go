@@ -90,10 +90,11 @@ func checkStored(t *testing.T, store *MetricStore, selector string) {
 	} {
 		err := eventually(func() error {
 			if want < 0 {
-				if got, err := store.Query(expr); err != nil || len(got) != 0 {
-					return fmt.Errorf("%s: got %v and error %v, want nothing", expr, got, err)
+				got, err := store.Query(expr)
+				if err == nil && len(got) != 0 {
+					err = fmt.Errorf("%s: got %v, want nothing", expr, got)
 				}
-				return nil
+				return err
 			}
 			got, err := store.Value(expr)
 			if err == nil && got != want {

@@ -53,7 +53,6 @@ type Process struct {
 	cmd    *exec.Cmd
 	output output
 	done   chan struct{} // closed when the program has ended
-	err    error         // what Wait returned; read after done
 }
 
 // StartProcess starts cmd and ends it with SIGTERM when the test ends. What it printed is logged if the test failed.
@@ -66,7 +65,7 @@ func StartProcess(t testing.TB, cmd *exec.Cmd) *Process {
 		t.Fatalf("start %s: %v", cmd.Path, err)
 	}
 	go func() {
-		p.err = cmd.Wait()
+		_ = cmd.Wait() // its state tells
 		close(p.done)
 	}()
 	t.Cleanup(func() {
@@ -87,7 +86,7 @@ func (p *Process) Output() string { return p.output.String() }
 func (p *Process) ended() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s has ended: %v", filepath.Base(p.cmd.Path), p.err)
+		return fmt.Errorf("%s has ended with %s", filepath.Base(p.cmd.Path), p.cmd.ProcessState)
 	default:
 		return nil
 	}

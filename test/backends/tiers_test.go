@@ -200,3 +200,41 @@ func TestAKilledGatewayLosesOnlyWhatItHadNotDecided(t *testing.T) {
 	}
 	t.Logf("of %d traces to be kept, %d lack their first span; the killed gateway held %d undecided", total, lost, bound)
 }
+
+// A request may outlast what the second tier remembers of it: its last spans come when its first are decided and gone.
+func TestTheSecondTierKeepsWhatComesLate(t *testing.T) {
+	sink := StartSink(t)
+	gateway := StartCollector(t, map[string]string{
+		"OTELCOL_TRACES_ENDPOINT": sink.GRPC, "OTELCOL_MAX_TRACES": "50", "OTELCOL_DECISION_WAIT": "1s", "OTELCOL_SAMPLE_PERCENT": "0",
+	}, "gateway.yaml")
+	to := newSender(t, gateway.GRPC)
+	send := func(chunk []*planned, host int, late bool) {
+		t.Helper()
+		if err := to.send(t.Context(), chunk, host, late); err != nil {
+			t.Fatal(err)
+		}
+	}
+	chunk := plan(100, 100, 5)[0]
+	stalled, failed, others := chunk[0:1], chunk[2:3], chunk[10:]
+	send(stalled, 1, false)
+	send(others, 1, true) // more than it remembers
+	send(failed, 1, false)
+	time.Sleep(3 * time.Second) // it is let go
+	send(stalled, 2, true) // has no reason in itself
+	send(failed, 1, true)
+	err := eventually(func() error {
+		if got, want := len(sink.Spans(stalled[0].id)), len(stalled[0].early[1])+len(stalled[0].late[2]); got != want {
+			return fmt.Errorf("a trace kept for its stall: got %d spans, want %d, the late one too", got, want)
+		}
+		if got, want := len(sink.Spans(failed[0].id)), len(failed[0].late[1]); got != want {
+			return fmt.Errorf("a trace that failed after it was let go: got %d spans, want the %d late ones", got, want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if traces, _ := sink.Quiet(); traces != 2 {
+		t.Errorf("got %d traces, want 2", traces)
+	}
+}
