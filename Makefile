@@ -11,7 +11,7 @@ RACE     := $(if $(CC_FOUND),-race)
 
 .PHONY: help
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: fmt-check vet race build vet-live ## What CI runs first: format, vet, tests with the race detector, build without cgo.
@@ -42,24 +42,42 @@ vet-live:
 	$(GO) vet -tags live ./test/...
 
 .PHONY: test-backends
-test-backends: jaeger ## Send traces through a real Collector to a real Jaeger and read them back.
-	cd test/backends && $(GO) vet ./... && \
-		OTELVLLM_JAEGER='$(BUILD)/jaeger' $(GO) test $(RACE) -count=1 -timeout 10m ./...
+test-backends: otelcol jaeger prometheus victoria-metrics victoria-logs ## Run the shipped configurations in a real Collector, Jaeger, Prometheus and VictoriaMetrics.
+	cd test/backends && $(GO) vet ./... && OTELVLLM_OTELCOL='$(BUILD)/otelcol' OTELVLLM_JAEGER='$(BUILD)/jaeger' \
+		OTELVLLM_PROMETHEUS='$(BUILD)/prometheus' OTELVLLM_VICTORIAMETRICS='$(BUILD)/victoria-metrics' \
+		OTELVLLM_VICTORIALOGS='$(BUILD)/victoria-logs' $(GO) test $(RACE) -count=1 -timeout 10m ./...
+
+.PHONY: test-dashboards
+test-dashboards: promtool ## Check rules, alerts and dashboards against what is really exported.
+	cd test/dashboards && $(GO) vet ./... && OTELVLLM_PROMTOOL='$(BUILD)/promtool' $(GO) test -count=1 -timeout 10m ./...
+
+.PHONY: test-deploy
+test-deploy: otelcol jaeger prometheus ## Check docker-compose.yml, Dockerfile and the Kubernetes manifests, without Docker.
+	cd test/deploy && $(GO) vet ./... && OTELVLLM_BACKENDS='$(BUILD)' $(GO) test -count=1 -timeout 10m ./...
+
+# The programs that tests run: in which folder is the go.mod that names the version, and which package it is.
+program_otelcol          := test/backends ./otelcol
+program_jaeger           := test/backends/jaeger github.com/jaegertracing/jaeger/cmd/jaeger
+program_prometheus       := test/backends/prometheus github.com/prometheus/prometheus/cmd/prometheus
+program_promtool         := test/dashboards/promtool github.com/prometheus/prometheus/cmd/promtool
+program_victoria-metrics := test/backends/victoria github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics
+program_victoria-logs    := test/backends/victoria github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs
+
+# The tag leaves out the discovery of cloud providers, which is most of what there is to compile.
+.PHONY: otelcol jaeger prometheus promtool victoria-metrics victoria-logs
+otelcol jaeger prometheus promtool victoria-metrics victoria-logs:
+	@mkdir -p '$(BUILD)'
+	@test -x '$(BUILD)/$@' || echo 'building $@ (some minutes the first time)'
+	cd $(word 1,$(program_$@)) && $(GO) build -tags remove_all_sd -trimpath -ldflags='-s -w' -o '$(BUILD)/$@' $(word 2,$(program_$@))
 
 .PHONY: test-browser
 test-browser: ## Open the live page in a real headless Chromium, where there is one.
 	cd test/browser && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: test-faults
-test-faults: ## Break a real vLLM and look at the causes named: make test-faults OTELVLLM_VLLM_KIT=folder with start, stop and fault
+test-faults: jaeger ## Break a real vLLM and look at the causes named: make test-faults OTELVLLM_VLLM_KIT=folder with start, stop and fault
 	@test -n "$(OTELVLLM_VLLM_KIT)" || { echo 'set OTELVLLM_VLLM_KIT to a folder with the commands start, stop and fault for a vLLM'; exit 2; }
-	OTELVLLM_VLLM_KIT='$(OTELVLLM_VLLM_KIT)' $(GO) test -tags live -count=1 -timeout 40m -v -run LiveFaults ./test
-
-.PHONY: jaeger
-jaeger:
-	@mkdir -p '$(BUILD)'
-	@test -x '$(BUILD)/jaeger' || echo 'building Jaeger (some minutes the first time)'
-	cd test/backends/jaeger && $(GO) build -trimpath -ldflags='-s -w' -o '$(BUILD)/jaeger' github.com/jaegertracing/jaeger/cmd/jaeger
+	OTELVLLM_VLLM_KIT='$(OTELVLLM_VLLM_KIT)' OTELVLLM_JAEGER='$(BUILD)/jaeger' $(GO) test -tags live -count=1 -timeout 40m -v -run LiveFaults ./test
 
 .PHONY: test-live
 test-live: ## Run the tests against a running vLLM: make test-live OTELVLLM_LIVE_ENGINE=http://127.0.0.1:8000
@@ -93,7 +111,7 @@ lint: ## Run golangci-lint (built from test/tools/golangci at its pinned version
 	@mkdir -p '$(BUILD)'
 	cd test/tools/golangci && $(GO) build -o '$(BUILD)/golangci-lint' github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	'$(BUILD)/golangci-lint' run ./...
-	cd test/backends && '$(BUILD)/golangci-lint' run ./...
+	for module in backends browser dashboards deploy; do (cd test/$$module && '$(BUILD)/golangci-lint' run ./...) || exit 1; done
 
 .PHONY: quickstart
 quickstart: ## Show the whole thing at work: a simulated engine, the gateway, traces and a stall.
