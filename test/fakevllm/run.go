@@ -37,6 +37,7 @@ func flags(cfg *sim.Config, o *options, errs io.Writer) *flag.FlagSet {
 	f.StringVar(&cfg.APIKey, "api-key", os.Getenv("VLLM_API_KEY"), "`key` that requests below /v1 need (VLLM_API_KEY)")
 	f.StringVar(&o.tracesEndpoint, "otlp-traces-endpoint", "", "`URL` that llm_request spans go to; else OTEL_EXPORTER_OTLP_ENDPOINT")
 	f.Var((*dialect)(&cfg.Metrics), "metrics", "`dialect` of /metrics: v0, v1 or rust (default today's)")
+	f.Var((*dialect)(&cfg.Errors), "errors", "`dialect` of errors: v0, v1 or rust (default today's)")
 	f.IntVar(&cfg.MaxModelLen, "max-model-len", 32768, "most `tokens` of prompt and answer")
 	f.IntVar(&cfg.MaxNumSeqs, "max-num-seqs", 256, "most `sequences` in a batch")
 	f.IntVar(&cfg.MaxNumBatchedTokens, "max-num-batched-tokens", 8192, "most `tokens` in a step")

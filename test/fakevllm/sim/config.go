@@ -18,6 +18,9 @@ type Config struct {
 	Version string
 	// Metrics is whose /metrics the engine has; the rest of its answers are those of today. DialectV0 has one rank.
 	Metrics Dialect
+	// Errors is whose bodies of errors the engine has, on OpenAI's endpoints: DialectV0 and DialectV1 are those up to
+	// vLLM 0.10.0.
+	Errors Dialect
 	// APIKey guards every path below /v1 (--api-key). Empty lets everyone in.
 	APIKey string
 

@@ -162,7 +162,7 @@ func (e *Engine) route(w http.ResponseWriter, r *http.Request) {
 		row.serve(w, r)
 		return
 	}
-	cw := &countingWriter{ResponseWriter: w}
+	cw := &countingWriter{ResponseWriter: w, errors: e.cfg.Errors}
 	if row.tracked {
 		e.addLoad(1)
 		defer e.addLoad(-1)

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Dialect says whose /metrics an engine has.
+// Dialect says of which vLLM an engine's /metrics or errors are.
 type Dialect string
 
-// Dialects of /metrics.
+// Dialects of /metrics and of errors.
 const (
 	// DialectNew is that of Config.Version's default, from Python's front end.
 	DialectNew Dialect = ""

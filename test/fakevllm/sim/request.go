@@ -91,7 +91,9 @@ func errJSON(err error, n int) *apiError {
 			at-- // the offset is behind the wrong byte, except at the end
 		}
 		loc := "body." + strconv.Itoa(at)
-		return errInvalid(loc, "{'type': 'json_invalid', 'loc': '"+loc+"', 'msg': 'JSON decode error', 'input': '<dict of 0 items>', 'ctx': {'error': 'Expecting value'}}")
+		err := errInvalid(loc, "{'type': 'json_invalid', 'loc': '"+loc+"', 'msg': 'JSON decode error', 'input': '<dict of 0 items>', 'ctx': {'error': 'Expecting value'}}")
+		err.syntax = true
+		return err
 	case errors.As(err, &wrong):
 		loc, want := "body", wrong.Type.String()
 		if wrong.Field != "" {

@@ -3,7 +3,6 @@ package sim
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -17,6 +16,8 @@ type apiError struct {
 	Type    string  `json:"type"`
 	Param   *string `json:"param"`
 	Code    int     `json:"code"`
+
+	syntax bool // the body is no JSON
 }
 
 func errDead() *apiError {
@@ -52,19 +53,7 @@ func errInvalid(loc, what string) *apiError {
 }
 
 func writeError(w http.ResponseWriter, err *apiError) {
-	writeJSON(w, err.Code, struct {
-		Error *apiError `json:"error"`
-	}{err})
-}
-
-// frame is the error as an event of a stream, where, unlike elsewhere, vLLM puts spaces between.
-func (err *apiError) frame() []byte {
-	param := "null"
-	if err.Param != nil {
-		param = string(encode(*err.Param))
-	}
-	return fmt.Appendf(nil, `{"error": {"message": %s, "type": %s, "param": %s, "code": %d}}`,
-		encode(err.Message), encode(err.Type), param, err.Code)
+	writeJSON(w, err.Code, errorsOf(w).body(err))
 }
 
 // encode returns JSON as vLLM writes it: compact, and with <, > and & as they are.
@@ -146,6 +135,7 @@ func reset(w http.ResponseWriter) {
 type countingWriter struct {
 	http.ResponseWriter
 	status int
+	errors Dialect // whose errors the answer may hold
 }
 
 func (w *countingWriter) WriteHeader(status int) {

@@ -197,7 +197,7 @@ func (s *sse) events(events []any) {
 // fail ends a stream whose engine has died.
 func (s *sse) fail(own dialect, err *apiError) {
 	if own == nil {
-		s.data(err.frame())
+		s.data(errorsOf(s.w).frame(err))
 		s.done()
 		return
 	}
@@ -237,6 +237,6 @@ func refuse(w http.ResponseWriter, err *apiError, stream bool) {
 		return
 	}
 	out := startStream(w)
-	out.data(err.frame())
+	out.data(errorsOf(w).frame(err))
 	out.done()
 }
