@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -245,4 +246,37 @@ func TestTheREADMEListsTheVariablesOfTheFiles(t *testing.T) {
 			t.Errorf("README.md names %s, which no file reads", name)
 		}
 	}
+}
+
+// The resolvers that the file offers in a comment need a cluster to run; the Collector knows their keys without.
+func TestTheOtherResolversHaveKeysThatTheCollectorKnows(t *testing.T) {
+	text, err := os.ReadFile(config("agent-loadbalancing.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolvers := regexp.MustCompile(`(?m)^#   ((?:dns|k8s): \{.*\})$`).FindAllStringSubmatch(string(text), -1)
+	if len(resolvers) != 2 {
+		t.Fatalf("got %d resolvers in the comment, want 2", len(resolvers))
+	}
+	for _, r := range resolvers {
+		if out, err := validate(t, r[1]); err != nil {
+			t.Errorf("%s: %v\n%s", r[1], err, out)
+		}
+	}
+	if _, err := validate(t, `dns: {hostnam: example.com}`); err == nil {
+		t.Error("a key that does not exist: got no error, so this test tells nothing")
+	}
+}
+
+// validate has the Collector check the agent's configuration with another resolver.
+func validate(t *testing.T, resolver string) (string, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "resolver.yaml")
+	text := "exporters:\n  load_balancing/other:\n    resolver:\n      " + resolver +
+		"\nservice:\n  pipelines:\n    traces:\n      exporters: [load_balancing/other]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(program(t, "otelcol"), "validate", "--config", config("agent.yaml"), "--config", file).CombinedOutput()
+	return string(out), err
 }

@@ -339,6 +339,7 @@ func (j *journey) hang(t *testing.T, body, fault, phase string) *Tree {
 		t.Errorf("vllm.stall.silence: got %v, want 1 s or more", stall.Attributes["vllm.stall.silence"])
 	}
 
+	t.Logf("while it hangs, Jaeger shows\n%s", RenderTree(tree))
 	hangUp()
 	<-x.done
 	tree = j.Await(t, x.trace, HasSpans("POST /v1/chat/completions"))
@@ -352,6 +353,7 @@ func (j *journey) hang(t *testing.T, body, fault, phase string) *Tree {
 			}
 		}
 	}
+	t.Logf("afterwards, Jaeger shows\n%s", RenderTree(tree))
 	return tree
 }
 

@@ -220,7 +220,7 @@ func TestTheSecondTierKeepsWhatComesLate(t *testing.T) {
 	send(others, 1, true) // more than it remembers
 	send(failed, 1, false)
 	time.Sleep(3 * time.Second) // it is let go
-	send(stalled, 2, true) // has no reason in itself
+	send(stalled, 2, true)      // has no reason in itself
 	send(failed, 1, true)
 	err := eventually(func() error {
 		if got, want := len(sink.Spans(stalled[0].id)), len(stalled[0].early[1])+len(stalled[0].late[2]); got != want {
