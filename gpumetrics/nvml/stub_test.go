@@ -42,6 +42,7 @@ func withStub(t *testing.T, test func(t *testing.T, s stub), flags ...string) {
 		test(t, stub{t, os.Getenv(envLibrary), os.Getenv(envControl)})
 		return
 	}
+	t.Parallel()
 	inProcess(t, buildStub(t, flags...))
 }
 
@@ -52,6 +53,7 @@ func inProcess(t *testing.T, library string, env ...string) {
 	defer cancel()
 	again := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.timeout=90s")
 	again.Env = append(append(os.Environ(), env...),
+		"GORACE=atexit_sleep_ms=0", // else each process waits a second for reports
 		envChild+"="+t.Name(), envLibrary+"="+library, envControl+"="+filepath.Join(t.TempDir(), "control"))
 	if out, err := again.CombinedOutput(); err != nil {
 		t.Fatalf("the process with the library: %v\n%s", err, out)
