@@ -44,6 +44,9 @@ func TestArrowsFindWhatTheTableDoesNotHave(t *testing.T) {
 		"b/b.go":           `package b; import _ "example.com/m/a"`,
 		"b/b_test.go":      `package b_test; import _ "example.com/m/b"; import _ "example.com/m/test/fake"; import _ "example.com/m/c"`,
 		"c/c.go":           `package c`,
+		"c/c_test.go":      `package c_test; import _ "example.com/m/a/fake"`,
+		"c/no.go":          `package c; import _ "example.com/m/a/fake"`,
+		"a/fake/f.go":      `package fake`,
 		"c/gen.go":         "//go:build ignore\n\npackage main; import _ \"example.com/m/a\"",
 		"d/d.go":           `package d`,
 		"test/fake/f.go":   `package fake; import _ "example.com/m/c"`,
@@ -51,8 +54,8 @@ func TestArrowsFindWhatTheTableDoesNotHave(t *testing.T) {
 		"test/own/o.go":    `package own; import _ "example.com/m/c"`,
 		"c/testdata/no.go": `this is no Go`,
 	})
-	got := m.CheckArrows(Arrows{"a": {"b"}, "b": {}, "c": {}}, []string{"test"})
-	wantFindings(t, got, "b must not import a", "b must not import c", "d: this package is not in the table")
+	got := m.CheckArrows(Arrows{"a": {"b"}, "b": {}, "c": {}, "a/fake": {}}, []string{"test"})
+	wantFindings(t, got, "b must not import a", "b must not import c", "c must not import a/fake", "d: this package is not in the table")
 }
 
 func TestArrowsThatGoRoundAreFound(t *testing.T) {

@@ -3,6 +3,7 @@ package arch
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 )
@@ -13,7 +14,7 @@ type Arrows map[string][]string
 
 // CheckArrows finds imports between packages of the module that allowed does not have, and packages that it does not
 // know. Packages within free may import anything. Test files may import what their package leads to, the package
-// itself, and what is within free.
+// itself, what is within free, and packages called fake, which stand for what a machine may lack.
 func (m *Module) CheckArrows(allowed Arrows, free []string) (findings []Finding) {
 	for _, p := range m.Packages {
 		if within(p.Dir, free) {
@@ -27,7 +28,7 @@ func (m *Module) CheckArrows(allowed Arrows, free []string) (findings []Finding)
 		for _, f := range p.Files {
 			for imported, at := range m.imports(f) {
 				dir, ours := m.dir(imported)
-				if !ours || slices.Contains(targets, dir) || f.Test && (dir == p.Dir || within(dir, free) || allowed.leads(p.Dir, dir)) {
+				if !ours || slices.Contains(targets, dir) || f.Test && (dir == p.Dir || within(dir, free) || path.Base(dir) == "fake" || allowed.leads(p.Dir, dir)) {
 					continue
 				}
 				findings = append(findings, Finding{f.Path, fmt.Sprintf("%s: %s must not import %s", at, p.Dir, dir)})
