@@ -32,6 +32,7 @@ type device struct {
 	parts    map[partKey]*part
 	errors   []errorCount
 	values   record // the one that is published next
+	again    bool   // what is read once could not all be read
 	failures int    // samples that failed, in a row
 	until    time.Time
 }
@@ -78,7 +79,7 @@ func (d *device) describe(t *table, info *Info) {
 
 // opened begins anew what is only true while a source is open.
 func (d *device) opened(dev Device) {
-	d.dev, d.failures, d.until = dev, 0, time.Time{}
+	d.dev, d.again, d.failures, d.until = dev, true, 0, time.Time{}
 	d.support = [numReadings]support{}
 	d.lost.Store(false)
 	d.xids.opened()
@@ -105,6 +106,9 @@ func (d *device) take(s *Sample, tier Tier, t *table, now time.Time) {
 		d.takeReading(s, i, tier, t, now)
 	}
 	d.derive(tier, t)
+	if tier == Once {
+		d.again = slices.ContainsFunc(s.values[:], func(v value) bool { return v.miss == Failed || v.miss == Denied })
+	}
 	if tier == Slow {
 		d.takeParts(s, now)
 	}

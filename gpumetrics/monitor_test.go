@@ -3,9 +3,12 @@ package gpumetrics
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 )
 
 const busy = "hw.gpu.utilization{hw.gpu.task=general,hw.id=GPU-a}"
@@ -51,6 +54,31 @@ func TestReadingsComeInTheirTiers(t *testing.T) {
 		if d := b.times(Fast)[1].Sub(a.times(Fast)[1]); d != 5*time.Second {
 			t.Errorf("regular samples of two GPUs: got %v apart, want 5s", d)
 		}
+	})
+}
+
+func TestWhatIsReadOnceIsReadAgainWhereItFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newCard("GPU-a", nil)
+		a.script(func(tier Tier, s *Sample) error {
+			switch {
+			case tier == Once && len(a.times(Once)) == 1:
+				return errors.New("not ready")
+			case tier == Once && len(a.times(Once)) == 2:
+				s.Miss(PCIeLinkWidthLimit, Failed, "NVML_ERROR_UNKNOWN")
+			case tier == Once:
+				s.Set(PCIeLinkWidthLimit, 16)
+			}
+			return nil
+		})
+		p := start(t, &script{gpus: []*card{a}})
+		defer p.stop()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := len(a.times(Once)); n != 3 {
+			t.Errorf("got %d readings of what is read once, want 3: until it is read", n)
+		}
+		want(t, p.collect(), "nvidia.gpu.pcie.link.width.limit{hw.id=GPU-a}", 16)
 	})
 }
 
@@ -201,4 +229,51 @@ func TestRunStopsAHundredTimesAndLeavesNothing(t *testing.T) {
 	if opens, closes := src.counts(); opens != 100 || closes != 100 {
 		t.Errorf("got %d opens and %d closes, want 100 each", opens, closes)
 	}
+}
+
+func TestEverythingMayBeCalledAtOnce(t *testing.T) {
+	e := newEverything()
+	reader := sdkmetric.NewManualReader()
+	m, err := New(e, WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))), WithProcesses(), WithLinks(),
+		func(c *config) { c.proc = procDir(t, "4242", "VLLM::EngineCore", "4242") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := m.NewLedger()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, f := range []func(){
+		func() { collect(t, reader) },
+		func() { m.Latest(); m.Support() },
+		func() {
+			if err := m.Pause(ctx); err != nil && ctx.Err() == nil {
+				t.Errorf("Pause: got %v, want nil", err)
+			}
+			m.Resume()
+			<-time.After(10 * time.Millisecond)
+		},
+		func() {
+			var u Use
+			l.Begin(&u)
+			l.End(ctx, &u, Outcome{OutputTokens: 1})
+		},
+		func() {
+			select {
+			case e.xid <- 31:
+			case <-ctx.Done():
+			}
+		},
+		func() { m.OnEvent(func(Event) {}); <-time.After(10 * time.Millisecond) },
+	} {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				f()
+			}
+		})
+	}
+	if err := m.Run(ctx); err != nil {
+		t.Errorf("Run: got %v, want nil", err)
+	}
+	wg.Wait()
 }

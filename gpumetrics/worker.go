@@ -67,9 +67,17 @@ func (w *worker) all(ctx context.Context, tier Tier) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !d.lost.Load() && !time.Now().Before(d.until) {
-			w.take(ctx, d, tier)
+		if tier == Slow && d.again {
+			w.try(ctx, d, Once)
 		}
+		w.try(ctx, d, tier)
+	}
+}
+
+// try samples one tier of a device that is not to be left alone now.
+func (w *worker) try(ctx context.Context, d *device, tier Tier) {
+	if ctx.Err() == nil && !d.lost.Load() && !time.Now().Before(d.until) {
+		w.take(ctx, d, tier)
 	}
 }
 
