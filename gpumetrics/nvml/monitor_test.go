@@ -12,8 +12,8 @@ import (
 	"github.com/otelvllm/otelvllm-go/gpumetrics"
 )
 
-// watch runs a monitor of the source until the test ends, and awaits its first pictures.
-func watch(t *testing.T, source gpumetrics.Source, opts ...gpumetrics.Option) *gpumetrics.Monitor {
+// start runs a monitor of the source until the test ends.
+func start(t *testing.T, source gpumetrics.Source, opts ...gpumetrics.Option) *gpumetrics.Monitor {
 	t.Helper()
 	opts = append(opts, gpumetrics.WithMeterProvider(noop.NewMeterProvider()), gpumetrics.WithInterval(time.Second))
 	monitor, err := gpumetrics.New(source, opts...)
@@ -29,6 +29,13 @@ func watch(t *testing.T, source gpumetrics.Source, opts ...gpumetrics.Option) *g
 			t.Errorf("run: %v", err)
 		}
 	})
+	return monitor
+}
+
+// watch runs a monitor and awaits its first picture of all GPUs.
+func watch(t *testing.T, source gpumetrics.Source, opts ...gpumetrics.Option) *gpumetrics.Monitor {
+	t.Helper()
+	monitor := start(t, source, opts...)
 	eventually(t, "all GPUs to be up", func() bool {
 		devices := monitor.Latest().Devices
 		for _, d := range devices {
@@ -117,5 +124,21 @@ func TestAMonitorPausesSoThatTheDriverIsFree(t *testing.T) {
 		eventually(t, "the driver to be asked again", func() bool {
 			return s.calls("init") == 2 && monitor.Latest().State == gpumetrics.DriverOK
 		})
+	})
+}
+
+func TestFault_H04_AMonitorThatIsPausedWhileInitHangsFreesTheDriver(t *testing.T) {
+	withStub(t, func(t *testing.T, s stub) {
+		s.set("init_hang=1")
+		monitor := start(t, s.source())
+		s.await("init", 1)
+		_ = monitor.Pause(within(t, 50*time.Millisecond)) // it may say that the driver hangs
+		s.set("init_hang=0")
+		s.await("shutdown", 1)
+		monitor.Resume()
+		eventually(t, "the GPUs to be read", func() bool { return monitor.Latest().State == gpumetrics.DriverOK })
+		if got := s.calls("init"); got != 2 {
+			t.Errorf("nvmlInit was called %d times, want 2", got)
+		}
 	})
 }

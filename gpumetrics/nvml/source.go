@@ -42,8 +42,12 @@ type opening struct {
 }
 
 // Open lists the GPUs, each followed by its MIG instances. Where an earlier Open still hangs in the
-// driver, it waits for that one.
+// driver because its time had run out, it waits for that one. One whose context was cancelled is
+// closed when it returns: nobody wants it.
 func (s *source) Open(ctx context.Context) ([]gpumetrics.Device, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("open NVML: %w", ctx.Err())
+	}
 	o, err := s.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -51,6 +55,9 @@ func (s *source) Open(ctx context.Context) ([]gpumetrics.Device, error) {
 	select {
 	case <-o.done:
 	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.Canceled) {
+			s.leave(o)
+		}
 		return nil, wedged(ctx, "nvmlInit or the listing of GPUs has not returned: the driver hangs; see dmesg for Xid or NVRM messages")
 	}
 	s.mu.Lock()
@@ -130,6 +137,16 @@ func (s *source) run(o *opening) {
 	}
 	s.mu.Unlock()
 	close(o.done)
+}
+
+// leave tells that nobody waits for the opening any more.
+func (s *source) leave(o *opening) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.abandoned = true
+	if o.session != nil {
+		o.session.end()
+	}
 }
 
 // Close waits for the calls under way and shuts the library down. Where a call hangs, it returns
