@@ -156,6 +156,9 @@ func (m *Monitor) view(d *device, now time.Time) (v view) {
 	}
 	v.up = v.fresh[Fast] && !v.health.lost && !v.health.wedged
 	v.status = judge(v.record, &v.fresh, v.health)
+	if v.status == StatusDegraded && m.driver.Load().state == DriverPaused {
+		v.status = "" // it was not asked, which says nothing about it
+	}
 	return v
 }
 

@@ -178,6 +178,9 @@ func TestPauseClosesTheDriverAndResumeOpensIt(t *testing.T) {
 		if opens, _ := src.counts(); opens != 1 {
 			t.Errorf("a paused monitor opened the source")
 		}
+		if d := p.m.Latest().Devices[0]; d.Up || d.Status != "" {
+			t.Errorf("a GPU that is not asked: got up %v, status %q, want neither", d.Up, d.Status)
+		}
 		p.m.Resume()
 		synctest.Wait()
 		if s := p.m.Latest(); s.State != DriverOK || !s.Devices[0].Up {
