@@ -130,8 +130,8 @@ func TestAHangWithoutEndEndsWhenItIsReleased(t *testing.T) {
 		}()
 		time.Sleep(time.Hour)
 		select {
-		case <-done:
-			t.Error("the call returned before it was released")
+		case err := <-done:
+			t.Errorf("the call returned before it was released, with %v", err)
 		default:
 		}
 		s.Release()
@@ -176,11 +176,20 @@ func TestCardsTellOnlyWhatSuchCardsTell(t *testing.T) {
 				reading gpumetrics.Reading
 				told    bool
 			}{
-				{0, gpumetrics.TemperatureMemory, true}, {1, gpumetrics.TemperatureMemory, false},
-				{0, gpumetrics.TemperatureMargin, true}, {1, gpumetrics.TemperatureLimitSlowdown, true}, {0, gpumetrics.TemperatureLimitSlowdown, false},
-				{0, gpumetrics.RemappedRowsCorrected, true}, {1, gpumetrics.ECCCorrected, false}, {1, gpumetrics.TensorUtilizationAny, false},
-				{2, gpumetrics.UtilizationGeneral, false}, {2, gpumetrics.Power, true}, {2, gpumetrics.RemappedRowsCorrected, false},
-				{3, gpumetrics.MemoryUsed, true}, {3, gpumetrics.UtilizationGeneral, false}, {3, gpumetrics.Power, false},
+				{0, gpumetrics.TemperatureMemory, true},
+				{1, gpumetrics.TemperatureMemory, false},
+				{0, gpumetrics.TemperatureMargin, true},
+				{1, gpumetrics.TemperatureLimitSlowdown, true},
+				{0, gpumetrics.TemperatureLimitSlowdown, false},
+				{0, gpumetrics.RemappedRowsCorrected, true},
+				{1, gpumetrics.ECCCorrected, false},
+				{1, gpumetrics.TensorUtilizationAny, false},
+				{2, gpumetrics.UtilizationGeneral, false},
+				{2, gpumetrics.Power, true},
+				{2, gpumetrics.RemappedRowsCorrected, false},
+				{3, gpumetrics.MemoryUsed, true},
+				{3, gpumetrics.UtilizationGeneral, false},
+				{3, gpumetrics.Power, false},
 			} {
 				d := &now.Devices[row.device]
 				if _, told := d.Value(row.reading); told != row.told {

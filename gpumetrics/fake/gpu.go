@@ -107,7 +107,7 @@ func (g GPU) Hangs(after, d time.Duration) GPU {
 // Overheats returns the card too warm from one time to another: its clock is held down, and with it
 // what it gets done.
 func (g GPU) Overheats(from, to time.Duration) GPU {
-	return g.change(from, to, func(a Activity) Activity { a.Heat = 40; return a })
+	return g.change(from, to, func(a Activity) Activity { a.Heat = 22; return a })
 }
 
 // FillsUp returns the card with its memory full from the given time on.

@@ -64,7 +64,11 @@ func gpuOf(g *health.GPUStats) gpuView {
 		v.Power += space + "W"
 	}
 	var notes []string
-	if g.Throttled != nil && *g.Throttled {
+	throttled := g.Throttled != nil && *g.Throttled
+	if g.State != nil && *g.State != "ok" && (*g.State != "degraded" || !throttled) { // else that is why it is degraded
+		notes = append(notes, strings.ReplaceAll(*g.State, "_", " "))
+	}
+	if throttled {
 		notes = append(notes, "throttled")
 	}
 	if g.XID != nil && *g.XID != 0 {
