@@ -4,6 +4,9 @@ package nvml
 
 import (
 	"context"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,4 +144,36 @@ func TestFault_H04_AMonitorThatIsPausedWhileInitHangsFreesTheDriver(t *testing.T
 			t.Errorf("nvmlInit was called %d times, want 2", got)
 		}
 	})
+}
+
+// TestTheTableNamesTheCallsThatAreMade compares what gpumetrics writes about a reading with the
+// tables by which it is asked for here.
+func TestTheTableNamesTheCallsThatAreMade(t *testing.T) {
+	monitor := start(t, Source(func(c *config) {
+		c.load = func(string) (library, error) { return &plainLibrary{}, nil }
+		c.version = func() string { return "" }
+	}))
+	eventually(t, "the table", func() bool { return len(monitor.Support()) > 0 })
+	calls := map[gpumetrics.Reading]string{}
+	for _, s := range monitor.Support() {
+		calls[s.Reading] = s.Call
+	}
+	for _, row := range fieldRows {
+		reading, want := row.reading, "nvmlDeviceGetFieldValues "+strconv.Itoa(int(row.id))
+		if got := calls[reading]; !slices.Contains(strings.FieldsFunc(got, func(r rune) bool { return r == ',' || r == ';' }), want) {
+			t.Errorf("reading %d: got %q, want %s", reading, got, want)
+		}
+	}
+	for _, q := range questions {
+		for _, o := range q.outputs {
+			if got := calls[o.reading]; !q.instead && !strings.Contains(got, symbols[q.call][0]) {
+				t.Errorf("reading %d: got %q, want %s", o.reading, got, symbols[q.call][0])
+			}
+		}
+	}
+	for _, row := range gpmReadings {
+		if got, want := calls[row.reading], "nvmlGpmMetricsGet "+strconv.Itoa(int(row.id)); got != want {
+			t.Errorf("reading %d: got %q, want %s", row.reading, got, want)
+		}
+	}
 }
