@@ -56,7 +56,7 @@ test-deploy: otelcol jaeger prometheus ## Check docker-compose.yml, Dockerfile a
 	cd test/deploy && $(GO) vet ./... && OTELVLLM_BACKENDS='$(BUILD)' $(GO) test -count=1 -timeout 10m ./...
 
 # The programs that tests run: in which folder is the go.mod that names the version, and which package it is.
-program_otelcol          := test/backends ./otelcol
+program_otelcol          := test/backends/otelcol .
 program_jaeger           := test/backends/jaeger github.com/jaegertracing/jaeger/cmd/jaeger
 program_prometheus       := test/backends/prometheus github.com/prometheus/prometheus/cmd/prometheus
 program_promtool         := test/dashboards/promtool github.com/prometheus/prometheus/cmd/promtool
