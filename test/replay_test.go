@@ -152,15 +152,19 @@ func TestReplayOfEveryRecordedRequest(t *testing.T) {
 		replayed := 0
 		for _, file := range files {
 			name := strings.TrimSuffix(filepath.Base(file), ".request")
+			why := notReplayed[name]
+			x, answered := readExchange(t, dir, name)
+			if !answered {
+				why = "the recorded request got no answer"
+			}
+			if why == "" {
+				replayed++
+			}
 			t.Run(name, func(t *testing.T) {
-				if why, ok := notReplayed[name]; ok {
+				if why != "" {
 					t.Skip(why)
 				}
-				x, ok := readExchange(t, dir, name)
-				if !ok {
-					t.Skip("the recorded request got no answer")
-				}
-				replayed++
+				t.Parallel() // a long answer takes seconds, in which nothing is computed
 				replayAndCompare(t, x)
 			})
 		}
