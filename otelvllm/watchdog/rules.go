@@ -142,7 +142,7 @@ var rules = []rule{
 	{
 		code: EngineWedged, dependsOn: append([]Code{GPULost, CollectiveSkew, GPUStalled}, down...), engine: engineWedged, lasts: 10 * time.Second,
 		explains: heldByWedge,
-		summary:  "the engine at {engine} stands still with {our_requests} requests in flight: its counters have not moved for {frozen_seconds} s, though its /health may be 200",
+		summary:  "the engine at {engine} stands still ({our_requests} in flight): its counters have not moved for {frozen_seconds} s, though its /health may be 200",
 		remedy: "take py-spy dump of VLLM::EngineCore and VLLM::Worker, then restart the engine; no reading of it will change by itself, but a worker that hangs " +
 			"ends it after VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS (300); for the next time set VLLM_LOGGING_LEVEL=DEBUG and VLLM_LOG_STATS_INTERVAL=1, " +
 			"NCCL_DEBUG=INFO with --tensor-parallel-size above 1, CUDA_LAUNCH_BLOCKING=1 to name a kernel, VLLM_TRACE_FUNCTION=1 as a last resort (a hundred times slower)",
