@@ -153,8 +153,17 @@ func checkColumns(t *testing.T, q *Queries, name string, p dashboard.Panel) {
 		return
 	}
 	have := []string{"Value"}
+	var first []string
 	for i, target := range p.Targets {
-		labels, _ := q.Check(plainQuery(target.(prometheus.Dataquery).Expr))
+		expr := target.(prometheus.Dataquery).Expr
+		labels, _ := q.Check(plainQuery(expr))
+		if i == 0 {
+			first = labels
+		}
+		// Rows of several queries come together where they agree in all labels that they share, the name included.
+		if len(p.Targets) > 1 && (len(both(first, labels)) != len(first) || !strings.Contains(expr[:min(8, len(expr))], " by (")) {
+			t.Errorf("%s, panel %s: the rows of %s do not join those of the first query: want an aggregation by %v", name, *p.Title, expr, first)
+		}
 		have = append(append(have, labels...), "Value #"+string(rune('A'+i)))
 	}
 	for _, transformation := range p.Transformations {

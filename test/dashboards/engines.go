@@ -26,6 +26,11 @@ func enginesBoard() board {
 	}
 }
 
+// byEngine makes one row for each engine. The queries of a table need the same labels, or their answers stay apart.
+func byEngine(how, expr string) string {
+	return how + ` by (job, instance, server_address, server_port) (` + expr + `)`
+}
+
 func servePanels() []panel {
 	engine := ofInstance + `, server_address=~"$engine"`
 	toFindings := []link{{"Why, and what to do (findings)", "${live:raw}/findings"}, {"What to do when an engine does not serve", guideURL + "#connection-refused-502-503-500"}}
@@ -40,11 +45,11 @@ func servePanels() []panel {
 			title: "Engines", kind: kindTable, w: 12, h: 7, none: "no engine is read",
 			about: "Old readings say that the engine's API server hangs or is short of CPU.",
 			queries: []query{
-				{expr: `vllm_engine_up_ratio{` + engine + `}`},
-				{expr: `vllm_engine_scrape_age_seconds{` + engine + `}`},
-				{expr: `sum by (job, instance, server_address, server_port) (vllm_scheduler_requests{` + ofEngine + `, vllm_request_state="running"})`},
-				{expr: `sum by (job, instance, server_address, server_port) (vllm_scheduler_requests{` + ofEngine + `, vllm_request_state="waiting"})`},
-				{expr: `engine:vllm_engine_tokens:rate3m{` + engine + `}`},
+				{expr: byEngine(`max`, `vllm_engine_up_ratio{`+engine+`}`)},
+				{expr: byEngine(`max`, `vllm_engine_scrape_age_seconds{`+engine+`}`)},
+				{expr: byEngine(`sum`, `vllm_scheduler_requests{`+ofEngine+`, vllm_request_state="running"}`)},
+				{expr: byEngine(`sum`, `vllm_scheduler_requests{`+ofEngine+`, vllm_request_state="waiting"}`)},
+				{expr: byEngine(`sum`, `engine:vllm_engine_tokens:rate3m{`+engine+`}`)},
 			},
 			columns: []column{
 				{"server_address", "Engine", "", toFindings}, {"server_port", "Port", "", nil}, {"instance", "Read by", "", nil},

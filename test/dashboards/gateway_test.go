@@ -133,12 +133,14 @@ func exemplars(t *testing.T, s *server, at time.Time, spans *tracetest.InMemoryE
 	if err != nil {
 		t.Fatal(err)
 	}
+	asked := 0
 	for _, p := range panels(requestsBoard().build()) {
 		for _, target := range p.Targets {
 			data := target.(prometheus.Dataquery)
 			if !*data.Exemplar || !strings.Contains(data.Expr, "first_token") {
 				continue
 			}
+			asked++
 			expr, err := parser.NewParser(parser.Options{}).ParseExpr(chosen(data.Expr))
 			if err != nil {
 				t.Fatal(err)
@@ -160,5 +162,8 @@ func exemplars(t *testing.T, s *server, at time.Time, spans *tracetest.InMemoryE
 				t.Errorf("panel %s: got no exemplars, want some", *p.Title)
 			}
 		}
+	}
+	if asked == 0 {
+		t.Error("no panel of the time to the first token asks for exemplars")
 	}
 }

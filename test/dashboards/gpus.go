@@ -48,6 +48,9 @@ func rateOf(title, unit, metric, by, legend, about string) panel {
 	}}
 }
 
+// byGPU makes one row for each GPU, as byEngine does.
+func byGPU(expr string) string { return `max by (job, instance, hw_id, hw_name) (` + expr + `)` }
+
 func share(p panel) panel {
 	p.unit, p.max = "percentunit", cog.ToPtr(1.0)
 	return p
@@ -66,11 +69,11 @@ func gpuHealthPanels() []panel {
 		{
 			title: "GPUs", kind: kindTable, w: 12, h: 7, none: "no GPU is read",
 			queries: []query{
-				{expr: `nvidia_gpu_up_ratio{` + ofGPU + `}`},
-				{expr: `max by (job, instance, hw_id) (hw_gpu_utilization_ratio{` + ofGPU + `, hw_gpu_task="general"})`},
-				{expr: `hw_gpu_memory_utilization_ratio{` + ofGPU + `}`},
-				{expr: `gpu:hw_power_watts:ratio{` + ofGPU + `}`},
-				{expr: `max by (job, instance, hw_id, hw_state) (hw_status` + state + `} == 1)`},
+				{expr: byGPU(`nvidia_gpu_up_ratio{` + ofGPU + `}`)},
+				{expr: byGPU(`hw_gpu_utilization_ratio{` + ofGPU + `, hw_gpu_task="general"}`)},
+				{expr: byGPU(`hw_gpu_memory_utilization_ratio{` + ofGPU + `}`)},
+				{expr: byGPU(`gpu:hw_power_watts:ratio{` + ofGPU + `}`)},
+				{expr: `max by (job, instance, hw_id, hw_name, hw_state) (hw_status` + state + `} == 1)`},
 			},
 			columns: []column{
 				{"hw_id", "GPU", "", toGuide}, {"hw_name", "Model", "", nil}, {"instance", "Instance", "", nil}, {"hw_state", "State", "", nil},

@@ -46,6 +46,9 @@ func born(metric, by string) string {
 		metric, by, ofInstance)
 }
 
+// byModel makes one row for each model. The queries of a table need the same labels, or their answers stay apart.
+func byModel(expr string) string { return `max by (job, gen_ai_request_model) (` + expr + `)` }
+
 // hangPanels answer the first question, from the top left.
 func hangPanels() []panel {
 	return []panel{
@@ -92,13 +95,13 @@ func hangPanels() []panel {
 			title: "Models now", kind: kindTable, w: 12, none: "no requests", unit: "s",
 			about: "The last five minutes, over all instances; times are p95.",
 			queries: []query{
-				{expr: `job_model:gen_ai_server_requests:rate5m{` + ofModel + `}`},
-				{expr: `job_model:gen_ai_server_errors:ratio_rate5m{` + ofModel + `}`},
-				{expr: `job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{` + ofModel + `}`},
-				{expr: `job_model:gen_ai_server_time_per_output_token_seconds:p95_5m{` + ofModel + `}`},
-				{expr: `job_model:gen_ai_server_request_duration_seconds:p95_5m{` + ofModel + `}`},
-				{expr: `job_model:vllm_request_queue_duration_seconds:p95_5m{` + ofModel + `}`},
-				{expr: `job_model:vllm_request_prefill_duration_seconds:p95_5m{` + ofModel + `}`},
+				{expr: byModel(`job_model:gen_ai_server_requests:rate5m{` + ofModel + `}`)},
+				{expr: byModel(`job_model:gen_ai_server_errors:ratio_rate5m{` + ofModel + `}`)},
+				{expr: byModel(`job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{` + ofModel + `}`)},
+				{expr: byModel(`job_model:gen_ai_server_time_per_output_token_seconds:p95_5m{` + ofModel + `}`)},
+				{expr: byModel(`job_model:gen_ai_server_request_duration_seconds:p95_5m{` + ofModel + `}`)},
+				{expr: byModel(`job_model:vllm_request_queue_duration_seconds:p95_5m{` + ofModel + `}`)},
+				{expr: byModel(`job_model:vllm_request_prefill_duration_seconds:p95_5m{` + ofModel + `}`)},
 			},
 			columns: []column{
 				{"gen_ai_request_model", "Model", "", nil}, {"job", "Service", "", nil}, {"Value #A", "Requests", "reqps", nil},
