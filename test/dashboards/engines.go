@@ -52,9 +52,14 @@ func servePanels() []panel {
 				{expr: byEngine(`sum`, `engine:vllm_engine_tokens:rate3m{`+engine+`}`)},
 			},
 			columns: []column{
-				{"server_address", "Engine", "", toFindings}, {"server_port", "Port", "", nil}, {"instance", "Read by", "", nil},
-				{"Value #A", "Serves", "bool_yes_no", nil}, {"Value #B", "Age of readings", "s", nil},
-				{"Value #C", "Running", "short", nil}, {"Value #D", "Waiting", "short", nil}, {"Value #E", "Tokens/s", "short", nil},
+				{"server_address", "Engine", "", toFindings},
+				{"server_port", "Port", "", nil},
+				{"instance", "Read by", "", nil},
+				{"Value #A", "Serves", "bool_yes_no", nil},
+				{"Value #B", "Age of readings", "s", nil},
+				{"Value #C", "Running", "short", nil},
+				{"Value #D", "Waiting", "short", nil},
+				{"Value #E", "Tokens/s", "short", nil},
 			},
 		},
 		{

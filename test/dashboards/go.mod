@@ -3,7 +3,7 @@ module github.com/otelvllm/otelvllm-go/test/dashboards
 go 1.26.7
 
 require (
-	github.com/grafana/grafana-foundation-sdk/go v0.0.22
+	github.com/grafana/grafana-foundation-sdk/go v0.0.11
 	github.com/otelvllm/otelvllm-go v0.0.0-00010101000000-000000000000
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/common v0.73.1

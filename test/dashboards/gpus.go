@@ -76,9 +76,14 @@ func gpuHealthPanels() []panel {
 				{expr: `max by (job, instance, hw_id, hw_name, hw_state) (hw_status` + state + `} == 1)`},
 			},
 			columns: []column{
-				{"hw_id", "GPU", "", toGuide}, {"hw_name", "Model", "", nil}, {"instance", "Instance", "", nil}, {"hw_state", "State", "", nil},
-				{"Value #A", "Answers", "bool_yes_no", nil}, {"Value #B", "Busy", "percentunit", nil},
-				{"Value #C", "Memory", "percentunit", nil}, {"Value #D", "Power", "percentunit", nil},
+				{"hw_id", "GPU", "", toGuide},
+				{"hw_name", "Model", "", nil},
+				{"instance", "Instance", "", nil},
+				{"hw_state", "State", "", nil},
+				{"Value #A", "Answers", "bool_yes_no", nil},
+				{"Value #B", "Busy", "percentunit", nil},
+				{"Value #C", "Memory", "percentunit", nil},
+				{"Value #D", "Power", "percentunit", nil},
 			},
 		},
 		{

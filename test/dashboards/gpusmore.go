@@ -56,9 +56,16 @@ func gpuRarePanels() []panel {
 		{
 			title: "What they are", kind: kindTable, w: 24, queries: []query{{expr: `nvidia_gpu_info_ratio{` + ofGPU + `}`}},
 			columns: []column{
-				{"hw_id", "GPU", "", nil}, {"hw_name", "Model", "", nil}, {"instance", "Instance", "", nil}, {"nvidia_gpu_index", "Index", "", nil},
-				{"nvidia_gpu_pci_bus_id", "PCI", "", nil}, {"hw_driver_version", "Driver", "", nil}, {"nvidia_gpu_cuda_version", "CUDA", "", nil},
-				{"hw_firmware_version", "VBIOS", "", nil}, {"nvidia_gpu_ecc_mode", "ECC", "", nil}, {"nvidia_mig_profile", "MIG", "", nil},
+				{"hw_id", "GPU", "", nil},
+				{"hw_name", "Model", "", nil},
+				{"instance", "Instance", "", nil},
+				{"nvidia_gpu_index", "Index", "", nil},
+				{"nvidia_gpu_pci_bus_id", "PCI", "", nil},
+				{"hw_driver_version", "Driver", "", nil},
+				{"nvidia_gpu_cuda_version", "CUDA", "", nil},
+				{"hw_firmware_version", "VBIOS", "", nil},
+				{"nvidia_gpu_ecc_mode", "ECC", "", nil},
+				{"nvidia_mig_profile", "MIG", "", nil},
 			},
 		},
 	}

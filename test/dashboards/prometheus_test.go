@@ -52,8 +52,10 @@ func startPrometheus(t *testing.T) *server {
 	})
 	t.Cleanup(func() {
 		front.Close()
-		engine.Close()
-		db.Close()
+		_ = engine.Close()
+		if err := db.Close(); err != nil {
+			t.Errorf("close the storage: %v", err)
+		}
 	})
 	return &server{db: db, engine: engine, url: front.URL + "/v1/metrics"}
 }

@@ -29,11 +29,11 @@ func TestQueriesAreChecked(t *testing.T) {
 		"a number changes no labels":                {expr: `time() - a_total > 5 * scalar(sum(b))`, labels: "job model"},
 		"label_replace adds a label":                {expr: `label_replace(b, "new", "$1", "job", "(.*)")`, labels: "instance job new"},
 		"a series that does not exist":              {expr: `sum(c_total)`, wrong: "no series c_total"},
-		"a matcher of a label that does not exist":  {expr: `a_total{modle="x"}`, wrong: "no label modle"},
+		"a matcher of a label that does not exist":  {expr: `a_total{colour="x"}`, wrong: "no label colour"},
 		"a grouping by a label that does not exist": {expr: `sum by (instance) (a_total)`, labels: "instance", wrong: "no label instance"},
 		"a label that the inner sum took away":      {expr: `sum by (model) (sum by (job) (a_total))`, wrong: "no label model"},
 		"on by a label that one side lacks":         {expr: `a_total / on (instance) b`, wrong: "left of /: there is no label instance"},
-		"a group_left of a label that is not there": {expr: `b * on (job) group_left (modle) a_total`, wrong: "no label modle"},
+		"a group_left of a label that is not there": {expr: `b * on (job) group_left (colour) a_total`, wrong: "no label colour"},
 		"sides that never match":                    {expr: `a_total / b`, wrong: "never match"},
 		"what PromQL cannot read":                   {expr: `sum by (job (a_total)`, wrong: "parse error"},
 	} {

@@ -87,8 +87,10 @@ func hangPanels() []panel {
 			title: "Alerts that fire", kind: kindTable, w: 12, none: "none",
 			queries: []query{{expr: `count by (alertname, severity, job, instance) (ALERTS{alertstate="firing"})`}},
 			columns: []column{
-				{"alertname", "Alert", "", nil}, {"severity", "Severity", "", nil},
-				{"job", "Service", "", nil}, {"instance", "Instance", "", nil},
+				{"alertname", "Alert", "", nil},
+				{"severity", "Severity", "", nil},
+				{"job", "Service", "", nil},
+				{"instance", "Instance", "", nil},
 			},
 		},
 		{
@@ -104,9 +106,15 @@ func hangPanels() []panel {
 				{expr: byModel(`job_model:vllm_request_prefill_duration_seconds:p95_5m{` + ofModel + `}`)},
 			},
 			columns: []column{
-				{"gen_ai_request_model", "Model", "", nil}, {"job", "Service", "", nil}, {"Value #A", "Requests", "reqps", nil},
-				{"Value #B", "Fail", "percentunit", nil}, {"Value #C", "First token", "s", nil}, {"Value #D", "Per token", "s", nil},
-				{"Value #E", "Whole", "s", nil}, {"Value #F", "Queue", "s", nil}, {"Value #G", "Prefill", "s", nil},
+				{"gen_ai_request_model", "Model", "", nil},
+				{"job", "Service", "", nil},
+				{"Value #A", "Requests", "reqps", nil},
+				{"Value #B", "Fail", "percentunit", nil},
+				{"Value #C", "First token", "s", nil},
+				{"Value #D", "Per token", "s", nil},
+				{"Value #E", "Whole", "s", nil},
+				{"Value #F", "Queue", "s", nil},
+				{"Value #G", "Prefill", "s", nil},
 			},
 		},
 	}

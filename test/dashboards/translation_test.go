@@ -118,7 +118,7 @@ func (s *server) stored(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer querier.Close()
+	defer func() { _ = querier.Close() }()
 	found := make(map[string]map[string]bool)
 	set := querier.Select(t.Context(), false, nil, labels.MustNewMatcher(labels.MatchRegexp, "__name__", ".+"))
 	for set.Next() {
