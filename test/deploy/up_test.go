@@ -182,6 +182,7 @@ func startOrder(p *types.Project) (order []string) {
 // lookAround looks at every page that the Compose file names, but Grafana's.
 func lookAround(t *testing.T, client *http.Client) {
 	t.Helper()
+	deadline := time.Now().Add(time.Minute) // for all of it: so long the file's comment promises it to take
 	query := func(q string) string { return "http://prometheus:9090/api/v1/query?query=" + url.QueryEscape(q) }
 	for _, look := range []struct {
 		what, url string
@@ -198,15 +199,13 @@ func lookAround(t *testing.T, client *http.Client) {
 		{"Prometheus has loaded the rules", "http://prometheus:9090/api/v1/rules", has(`"type":"alerting"`)},
 		{"the engine can be broken", "http://engine:8000/fake/fault", has("wedge")},
 	} {
-		deadline := time.Now().Add(60 * time.Second)
 		for {
 			text, err := get(t, client, look.url)
 			if err == nil && look.good(text) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Errorf("%s: %s: got %v and %.600s", look.what, look.url, err, text)
-				break
+				t.Fatalf("%s: %s: got %v and %.600s", look.what, look.url, err, text)
 			}
 			<-time.After(250 * time.Millisecond)
 		}
