@@ -23,9 +23,9 @@ var shots = flag.String("shots", "", "a folder to write screenshots to")
 func demoPages(t *testing.T) *httptest.Server {
 	t.Helper()
 	dir := t.TempDir()
-	make := exec.Command("go", "test", "./otelvllm/livepage", "-count=1", "-run", "^TestAQuarterOfAnHour$", "-demo", dir)
-	make.Dir = filepath.Join("..", "..")
-	if out, err := make.CombinedOutput(); err != nil {
+	demo := exec.Command("go", "test", "./otelvllm/livepage", "-count=1", "-run", "^TestAQuarterOfAnHour$", "-demo", dir)
+	demo.Dir = filepath.Join("..", "..")
+	if out, err := demo.CombinedOutput(); err != nil {
 		t.Fatalf("make the pages: %v\n%s", err, out)
 	}
 	own := livepage.New(livepage.Source{})
