@@ -7,12 +7,7 @@ const classLabels = 2
 
 // serveClassify answers POST /classify.
 func (e *Engine) serveClassify(w http.ResponseWriter, r *http.Request) {
-	e.pool(w, r, "classify-", "input", func(req *poolRequest) (prompts [][]uint32) {
-		for _, in := range req.Input {
-			prompts = append(prompts, in.prompt())
-		}
-		return prompts
-	}, func(a *poolAnswer) any {
+	e.pool(w, r, "classify-", "input", (*poolRequest).inputs, func(a *poolAnswer) any {
 		var data []any
 		for _, s := range a.job.seqs {
 			p := (1 + float64(a.engine.vector(s.prompt, 0)[0])) / classLabels // the first number of a vector of length 1

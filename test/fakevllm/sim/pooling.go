@@ -76,13 +76,16 @@ func (a *poolAnswer) list(data []any) *poolList {
 	return &poolList{ID: a.job.id, Object: "list", Created: a.created, Model: a.engine.cfg.Model, Data: data, Usage: &u}
 }
 
+// inputs are the prompts of a request that has one in each element of its input.
+func (req *poolRequest) inputs() (prompts [][]uint32) {
+	for _, in := range req.Input {
+		prompts = append(prompts, in.prompt())
+	}
+	return prompts
+}
+
 func (e *Engine) servePooling(w http.ResponseWriter, r *http.Request) {
-	e.pool(w, r, "pooling-", "input", func(req *poolRequest) (prompts [][]uint32) {
-		for _, in := range req.Input {
-			prompts = append(prompts, in.prompt())
-		}
-		return prompts
-	}, func(a *poolAnswer) any {
+	e.pool(w, r, "pooling-", "input", (*poolRequest).inputs, func(a *poolAnswer) any {
 		var data []any
 		for _, s := range a.job.seqs {
 			data = append(data, struct {
