@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,89 +19,6 @@ import (
 
 	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
 )
-
-func none(string) string { return "" }
-
-func TestBadInputIsOneClearLineAndStatus2(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		args []string
-		env  map[string]string
-		want string
-	}{
-		{"an unknown flag", []string{"-nope"}, nil, "flag provided but not defined: -nope"},
-		{"a stray word", []string{"http://127.0.0.1:8000"}, nil, `unexpected argument "http://127.0.0.1:8000": settings are given as flags`},
-		{"an engine without a scheme", []string{"-engine", "127.0.0.1:8000"}, nil, "such as http://127.0.0.1:8000"},
-		{"an engine of another scheme", []string{"-engine", "ftp://x"}, nil, "http:// or https://"},
-		{"an engine without a host", []string{"-engine", "http://"}, nil, "no host"},
-		{"an engine with a password", []string{"-engine", "http://u:p@h"}, nil, "user name or password"},
-		{"an engine with a query", []string{"-engine", "http://h/?a=b"}, nil, "query"},
-		{"an engine with a port out of range", []string{"-engine", "http://h:99999"}, nil, "99999"},
-		{"an address without a port", []string{"-listen", "localhost"}, nil, "host:port"},
-		{"an address with a port out of range", []string{"-admin", "127.0.0.1:70000"}, nil, "host:port"},
-		{"a duration without a unit", []string{"-stall-after", "30"}, nil, "such as 30s"},
-		{"a duration of nothing", []string{"-scrape-interval", "0s"}, nil, "above zero"},
-		{"a negative duration", []string{"-drain", "-1s"}, nil, "too small"},
-		{"an unknown GPU mode", []string{"-gpu", "yes"}, nil, "auto, off, required, demo"},
-		{"no model name", []string{"-models", " , "}, nil, "no model name"},
-		{"neither true nor false", []string{"-usage-injection=maybe"}, nil, "neither true nor false"},
-		{"a bad variable is named", nil, map[string]string{"OTELVLLM_STALL_AFTER": "soon"}, `OTELVLLM_STALL_AFTER="soon"`},
-		{"a bad interval of the health log is named", nil, map[string]string{"ENABLE_VLLM_MONITOR": "1", "VLLM_MONITOR_INTERVAL": "soon"}, "VLLM_MONITOR_INTERVAL"},
-		{"a bad variable of OpenTelemetry is named", []string{"-listen", "127.0.0.1:0", "-admin", "off"}, nil, "OTEL_TRACES_EXPORTER"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if strings.Contains(tt.want, "OTEL_") {
-				t.Setenv("OTEL_TRACES_EXPORTER", "nope")
-			}
-			var stderr bytes.Buffer
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			status := run(ctx, tt.args, func(k string) string { return tt.env[k] }, &stderr)
-			got := stderr.String()
-			if status != exitUsage || !strings.Contains(got, tt.want) || strings.Count(got, "\n") != 1 {
-				t.Errorf("got status %d and %q; want %d and one line with %q", status, got, exitUsage, tt.want)
-			}
-		})
-	}
-}
-
-func TestAFlagWinsOverItsVariableEvenIfThatIsBroken(t *testing.T) {
-	c, err := parse([]string{"-stall-after", "5s", "-usage-injection=false"}, func(k string) string {
-		return map[string]string{"OTELVLLM_STALL_AFTER": "broken", "OTELVLLM_DRAIN": "7s", "OTELVLLM_ADMIN": "off"}[k]
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.StallAfter != 5*time.Second || c.Drain != 7*time.Second || c.Admin != "" || c.UsageInjection {
-		t.Errorf("got %+v", c.Config)
-	}
-}
-
-func TestHelpIsNoError(t *testing.T) {
-	var out bytes.Buffer
-	if status := run(t.Context(), []string{"-h"}, none, &out); status != exitOK {
-		t.Errorf("got status %d, want 0", status)
-	}
-	for _, s := range defaults().settings() {
-		if !strings.Contains(out.String(), "-"+s.flag) || !strings.Contains(out.String(), s.env) {
-			t.Errorf("the help lacks %s or %s", s.flag, s.env)
-		}
-	}
-}
-
-func TestAnAddressInUseIsStatus1(t *testing.T) {
-	noExport(t)
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	var out bytes.Buffer
-	status := run(t.Context(), []string{"-engine", "http://127.0.0.1:1", "-admin", "off", "-listen", l.Addr().String()}, none, &out)
-	if status != exitFailed || !strings.Contains(out.String(), "address already in use") {
-		t.Errorf("got status %d and %q; want 1 and the address in use", status, out.String())
-	}
-}
 
 func noExport(t *testing.T) {
 	for _, s := range []string{"TRACES", "METRICS", "LOGS"} {
@@ -242,13 +160,23 @@ func TestAHangingRequestIsFoundAndCutByTheDrain(t *testing.T) {
 	}
 }
 
-func TestRequestsWaitForAnEngineThatLoads(t *testing.T) {
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// unusedAddress returns an address that nothing listens on. Its port is below those that systems give to outgoing
+// connections and to listeners for any port, so that no test beside this one is given it before it is used.
+func unusedAddress(t *testing.T) string {
+	t.Helper()
+	for port := 15000; port < 32000; port++ {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	address := l.Addr().String()
-	l.Close()
+	t.Fatal("no port is free")
+	return ""
+}
+
+func TestRequestsWaitForAnEngineThatLoads(t *testing.T) {
+	address := unusedAddress(t)
 	g := startGateway(t, "http://"+address, "-wait-ready", "10s")
 	if status, _ := get(t, g.admin+"/readyz"); status != http.StatusServiceUnavailable {
 		t.Errorf("/readyz: got %d for an engine that is not there, want 503", status)
@@ -271,9 +199,11 @@ func TestRequestsWaitForAnEngineThatLoads(t *testing.T) {
 	}
 	engine := httptest.NewUnstartedServer(sim.New(sim.Config{Model: "m"}))
 	engine.Listener.Close()
-	if engine.Listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", address); err != nil {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	if err != nil {
 		t.Fatal(err)
 	}
+	engine.Listener = l
 	engine.Start()
 	defer engine.Close()
 	if got := <-answered; got != "200" {

@@ -12,6 +12,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
@@ -45,16 +48,33 @@ func Start(t testing.TB) *Backends {
 	return b
 }
 
-// freeAddress returns a loopback address that nothing listens on. Another process may take it before the caller
-// does, which then fails to start: there is no way to hand an open socket to the programs under test.
+// ports counts through the ports that freeAddress hands out, none of them twice. The system gives the ports from 32768 on
+// to outgoing connections and to listeners that ask for any port, of which the programs under test have many: an
+// address among those may be gone before the program that it was found for takes it.
+var ports = struct {
+	sync.Mutex
+	next int
+}{next: firstPort + os.Getpid()%(endPort-firstPort)}
+
+const firstPort, endPort = 15000, 32000
+
+// freeAddress returns a loopback address that nothing listens on and that no other call has returned.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
+	ports.Lock()
+	defer ports.Unlock()
+	for range endPort - firstPort {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.next))
+		if ports.next++; ports.next == endPort {
+			ports.next = firstPort
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatalf("no port from %d to %d is free", firstPort, endPort-1)
+	return ""
 }
 
 func hostPort(t testing.TB, address string) (host, port string) {
