@@ -58,7 +58,7 @@ func share(p panel) panel {
 
 func gpuHealthPanels() []panel {
 	const state = `{` + ofInstance + `, hw_id=~"$gpu", hw_type="gpu"`
-	toGuide := []link{{"What to do about a GPU", guideURL + "#a-stream-stops-in-the-middle"}, {"Findings", "${live:raw}/findings"}}
+	toGuide := []link{{"What to do about a GPU", guideURL + "#a-gpu-is-not-well"}, {"Findings", "${live:raw}/findings"}}
 	return []panel{
 		{
 			title: "GPUs that are not well", kind: kindStat, w: 4, h: 7, none: "no GPU is read", links: toGuide,

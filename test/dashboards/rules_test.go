@@ -98,6 +98,8 @@ func TestAlertsTellWhatToDo(t *testing.T) {
 			t.Errorf("the alert %s has the runbook %q, want a section of %s", r.Alert, r.Annotations["runbook_url"], guidePath)
 		} else if code := r.Labels["cause"]; code != "" && !strings.Contains(text, "`"+code+"`") {
 			t.Errorf("the alert %s links to #%s, which does not have %s", r.Alert, section, code)
+		} else if strings.HasPrefix(r.Alert, "GPU") && !strings.Contains(text, "`"+r.Alert+"`") {
+			t.Errorf("the alert %s links to #%s, which does not name it", r.Alert, section)
 		}
 	}
 }
@@ -120,6 +122,36 @@ func anchors(t *testing.T) map[string]string {
 		sections[name] += line
 	}
 	return sections
+}
+
+// TestLinksToTheGuideHaveATarget looks for the section of each link to the guide, in the alerts and on the dashboards.
+func TestLinksToTheGuideHaveATarget(t *testing.T) {
+	sections := anchors(t)
+	paths, err := filepath.Glob(filepath.Join(prometheusDir, "rules", "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	boards, err := filepath.Glob(filepath.Join(grafanaDir, "dashboards", "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, path := range append(paths, boards...) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What begins with a colon is a text to look for in the page: the code of a cause.
+		for _, link := range regexp.MustCompile(regexp.QuoteMeta(guideURL)+`#([^:"\s)][^"\s)]*)`).FindAllStringSubmatch(string(text), -1) {
+			seen++
+			if sections[link[1]] == "" {
+				t.Errorf("%s links to #%s, which %s does not have", path, link[1], guidePath)
+			}
+		}
+	}
+	if seen < 60 {
+		t.Errorf("got %d links to sections of the guide, want at least one for each alert", seen)
+	}
 }
 
 // TestEveryCauseHasAnAlert compares the alerts with the watchdog's table of rules: its codes, and its remedies word by
