@@ -14,7 +14,7 @@ help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: fmt-check vet race build vet-live ## What CI runs first: format, vet, tests with the race detector, build without cgo.
+test: fmt-check vet race alloc build vet-live ## What CI runs first: format, vet, tests with the race detector, build without cgo.
 
 .PHONY: fmt-check
 fmt-check:
@@ -31,6 +31,13 @@ ifeq ($(RACE),)
 	@echo 'note: cgo is off or there is no C compiler, so the tests run without the race detector'
 endif
 	$(GO) test $(RACE) ./...
+
+# What the race detector would change: allocations, and the memory of an outage at full rate.
+.PHONY: alloc
+alloc:
+ifneq ($(RACE),)
+	$(GO) test -run 'CostsNoAllocation|OutageWithWholeTraces' ./otelvllm ./otelvllm/otlp
+endif
 
 .PHONY: build
 build:
