@@ -244,7 +244,7 @@ func follows(code, cause Code) bool {
 // finding tells people of the condition, without the requests that wait for it.
 func (c *condition) finding(x *look) Finding {
 	f := Finding{
-		Code: c.code, Since: c.since, Summary: summary(c.rule, c.sign), Remedy: c.rule.remedy, Evidence: c.sign.evidence, Requests: []string{},
+		Code: c.code, Since: c.since, Summary: summary(c.rule, c.sign), Remedy: remedy(c.rule, c.sign), Evidence: c.sign.evidence, Requests: []string{},
 	}
 	if c.stalled > 0 {
 		f.Evidence = withCount(c.sign.evidence, c.stalled)

@@ -25,6 +25,13 @@ var (
 	processXIDs = []int{13, 31, 45, 69, 80, 94}
 )
 
+// What an error that only ended a process says of itself, and what to do about it.
+const (
+	endedProgram = "the driver of GPU {gpu} reports XID {xid}, which ends the program that runs there, and the engine is gone or stands still"
+	startAgain   = "start vLLM again: the error has ended the program and not the GPU; read dmesg for \"NVRM: Xid\"; if it comes back, run once with CUDA_LAUNCH_BLOCKING=1 " +
+		"and --enforce-eager to name the kernel; XID 94 is a memory error that was contained: drain this host and reset the GPU when it suits"
+)
+
 // gpuLost looks at the driver's own reports. An error that only ends a process counts where the
 // engine has ended or hangs: it says why.
 func gpuLost(x *look) *sign {
@@ -35,6 +42,8 @@ func gpuLost(x *look) *sign {
 		}
 		s := &sign{evidence: map[string]any{"gpu": g.ID, "xid": g.XID, "lost": g.Lost, "wedged": g.Wedged}}
 		switch {
+		case !g.Lost && !g.Wedged && slices.Contains(processXIDs, g.XID):
+			s.summary, s.remedy = endedProgram, startAgain
 		case g.XID != 0:
 		case g.Lost:
 			s.summary = "the driver has lost GPU {gpu}; what runs on it cannot go on"

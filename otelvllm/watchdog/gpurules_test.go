@@ -1,6 +1,7 @@
 package watchdog
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +54,27 @@ func TestGPUs(t *testing.T) {
 		{"the one on this host", withGPUs(view(engines(local, moving(engine.Rank{}, address2)), decoding("a", 31*s, on("127.0.0.1:8000"))), lost), "gpu_lost@127.0.0.1:8000[a]"},
 		{"nothing is known of any engine", withGPUs(view(nil, decoding("a", 31*s)), lost), "gpu_lost[a]"},
 	})
+}
+
+// TestAnErrorThatEndsAProgramAsksForNoReset compares what is said of errors by what NVIDIA's catalogue says to do.
+func TestAnErrorThatEndsAProgramAsksForNoReset(t *testing.T) {
+	dead := engines(gone(true, 40*s, "connection_refused"))
+	for _, tt := range []struct {
+		name, summary, remedy string
+		change                func(*GPU)
+	}{
+		{"it ended the program", "GPU 0 reports XID 94, which ends the program", "start vLLM again", func(g *GPU) { g.XID = 94 }},
+		{"the GPU is gone too", "GPU 0 is lost or reports a fatal error (XID 94)", "reset the GPU or reboot", func(g *GPU) { g.XID, g.Lost = 94, true }},
+		{"the driver does not answer either", "GPU 0 is lost or reports a fatal error (XID 94)", "reset the GPU or reboot", func(g *GPU) { g.XID, g.Wedged = 94, true }},
+		{"it asks for a reset", "GPU 0 is lost or reports a fatal error (XID 95)", "reset the GPU or reboot", func(g *GPU) { g.XID = 95 }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			found := Diagnose(withGPUs(view(dead, decoding("a", 31*s)), gpu("0", 0, 0.1, tt.change)))
+			if len(found) != 1 || !strings.Contains(found[0].Summary, tt.summary) || !strings.Contains(found[0].Remedy, tt.remedy) {
+				t.Errorf("got %+v, want %q and %q", found, tt.summary, tt.remedy)
+			}
+		})
+	}
 }
 
 func TestFrontEndUsesAllOfACore(t *testing.T) {

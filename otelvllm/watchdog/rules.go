@@ -36,7 +36,8 @@ type sign struct {
 	since    time.Time // zero: the readings do not tell
 	weak     bool      // of interest only to a stalled request
 	evidence map[string]any
-	summary  string // instead of the rule's, where one code has two faces
+	// Instead of the rule's, where one code has two faces.
+	summary, remedy string
 }
 
 // down are the causes after which an engine serves nobody.

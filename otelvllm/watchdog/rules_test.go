@@ -65,7 +65,8 @@ func TestRemediesNameOnlyWhatVLLMKnows(t *testing.T) {
 	flag, variable := regexp.MustCompile(`--[a-z][a-z0-9-]*`), regexp.MustCompile(`VLLM_[A-Z_]+`)
 	known := strings.Fields(flags + variables + notOfVLLM)
 	all := ""
-	for _, r := range rules {
+	other := rule{code: GPULost, remedy: startAgain}
+	for _, r := range append(slices.Clone(rules), other) {
 		all += r.remedy + "\n"
 		for _, name := range append(flag.FindAllString(r.remedy, -1), variable.FindAllString(r.remedy, -1)...) {
 			if !slices.Contains(known, name) {

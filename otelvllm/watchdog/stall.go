@@ -141,7 +141,7 @@ func (st *stall) take(c *condition, x *look, r *waiter, s *inflight.Status) {
 	evidence := x.requestEvidence(s)
 	maps.Copy(evidence, sign.evidence)
 	st.report = inflight.Stall{
-		Cause: string(c.code), Phase: string(s.Phase), Summary: summary(c.rule, sign), Remedy: c.rule.remedy,
+		Cause: string(c.code), Phase: string(s.Phase), Summary: summary(c.rule, sign), Remedy: remedy(c.rule, sign),
 		Since: x.since(r), Silence: r.quiet, Evidence: evidence,
 	}
 }

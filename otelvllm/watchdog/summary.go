@@ -20,6 +20,14 @@ func summary(r *rule, s *sign) string {
 	return fill(text, s.evidence)
 }
 
+// remedy says what to do.
+func remedy(r *rule, s *sign) string {
+	if s.remedy != "" {
+		return s.remedy
+	}
+	return r.remedy
+}
+
 // fill replaces {name} by that member of the evidence.
 func fill(text string, evidence map[string]any) string {
 	var b strings.Builder
