@@ -166,6 +166,7 @@ func (s *stage) surface(t *testing.T) string {
 	var all surface.Surface
 	all.AddMetrics(rm)
 	all.AddMetrics(gpuSurface())
+	all.AddMetrics(drop(t))
 	all.AddSpans(s.spans.GetSpans())
 	return all.String()
 }

@@ -11,11 +11,8 @@ import (
 	"github.com/prometheus/otlptranslator"
 )
 
-// pendingPath has the metrics that the golden file lacks.
-const (
-	goldenPath  = "../testdata/telemetry.golden"
-	pendingPath = "testdata/pending.golden"
-)
+// goldenPath is the file that has all telemetry of the library.
+const goldenPath = "../testdata/telemetry.golden"
 
 // Metric is one metric of the surface, as the golden file has it.
 type Metric struct {

@@ -72,14 +72,3 @@ func TestTwoMetricsOfOneNameAreSeen(t *testing.T) {
 		t.Error("got no error for a kind that does not exist, want one")
 	}
 }
-
-// TestPendingMetricsAreStillPending keeps the list of what the golden file lacks short.
-func TestPendingMetricsAreStillPending(t *testing.T) {
-	seen := make(map[string]bool)
-	for _, m := range mustSurface(t) {
-		if seen[m.Name] {
-			t.Errorf("%s is in %s and in %s: take it out of the latter", m.Name, goldenPath, pendingPath)
-		}
-		seen[m.Name] = true
-	}
-}
