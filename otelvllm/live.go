@@ -182,7 +182,7 @@ func (l *live) at(d time.Duration) time.Time { return l.call.Start.Add(d) }
 func (l *live) requestBytes(p []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.request != nil && !l.described {
+	if l.request != nil && !l.described && !l.ended {
 		l.request.Write(p)
 		l.content.request(p)
 	}
@@ -193,11 +193,14 @@ func (l *live) requestBytes(p []byte) {
 func (l *live) requestEnd() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.ended { // a handler may leave the body to a goroutine that outlives it
+		return
+	}
 	if l.request != nil && !l.described {
 		l.request.End()
 		l.describe(l.request.Request())
 	}
-	if !l.engine && l.sent == 0 && !l.ended {
+	if !l.engine && l.sent == 0 {
 		l.sent = l.now()
 		l.item.Enter(inflight.PhaseQueueOrPrefill, l.at(l.sent))
 	}

@@ -209,7 +209,7 @@ func (s *serverCall) endServerSpan(returned bool) {
 func (l *live) handlerHeader(status int, h http.Header) (watch bool) {
 	l.mu.Lock()
 	engine := l.engine
-	if engine && l.call.Status == 0 {
+	if engine && l.call.Status == 0 && !l.ended {
 		l.call.Status = status
 	}
 	l.mu.Unlock()
