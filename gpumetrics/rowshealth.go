@@ -85,10 +85,10 @@ type partRow struct {
 }
 
 var partRows = []partRow{
-	{reading: LinkUp, metric: "hw.network.up", check: state, call: "nvmlDeviceGetNvLinkState", absent: withoutLinks},
-	{reading: LinkBandwidthLimit, metric: "hw.network.bandwidth.limit", check: positive, call: "nvmlDeviceGetFieldValues 164", absent: withoutLinks + "; on a link that is down"},
-	{reading: LinkBytesTransmit, metric: "hw.network.io", attrs: with(keyDirection, "transmit"), check: traffic, scale: 1024, call: "nvmlDeviceGetFieldValues 138", absent: withoutLinks + "; without WithLinks"},
-	{reading: LinkBytesReceive, metric: "hw.network.io", attrs: with(keyDirection, "receive"), check: traffic, scale: 1024, call: "nvmlDeviceGetFieldValues 139", absent: withoutLinks + "; without WithLinks"},
+	{reading: LinkUp, metric: "hw.network.up", check: state, call: "nvmlDeviceGetFieldValues 165, else nvmlDeviceGetNvLinkState; 171 of links to the CPU", absent: withoutLinks},
+	{reading: LinkBandwidthLimit, metric: "hw.network.bandwidth.limit", check: positive, call: "nvmlDeviceGetFieldValues 164; 172 of links to the CPU", absent: withoutLinks + "; on a link that is down"},
+	{reading: LinkBytesTransmit, metric: "hw.network.io", attrs: with(keyDirection, "transmit"), check: traffic, scale: 1024, call: "nvmlDeviceGetFieldValues 138 of each link; 202 from Blackwell on", absent: withoutLinks + "; without WithLinks"},
+	{reading: LinkBytesReceive, metric: "hw.network.io", attrs: with(keyDirection, "receive"), check: traffic, scale: 1024, call: "nvmlDeviceGetFieldValues 139 of each link; 204 from Blackwell on", absent: withoutLinks + "; without WithLinks"},
 	{reading: FanSpeedRatio, metric: "hw.fan.speed_ratio", check: factor, call: "nvmlDeviceGetFanSpeed_v2", absent: "without a fan of its own"},
 	{reading: FanSpeed, metric: "hw.fan.speed", check: positive, call: "nvmlDeviceGetFanSpeedRPM", absent: "without a fan of its own; " + newDriver},
 }
