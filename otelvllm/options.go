@@ -25,7 +25,7 @@ type config struct {
 	logger         *slog.Logger
 	registry       *inflight.Registry
 	keep           func(*http.Request) bool
-	onDone         func(context.Context, Call)
+	onDone         []func(context.Context, Call)
 	public         func(*http.Request) bool
 	models         []string
 	injectUsage    bool
@@ -98,8 +98,15 @@ func WithFilter(keep func(*http.Request) bool) Option {
 }
 
 // WithOnDone calls f with the record of each call when it has ended, on the goroutine that ended
-// it. f must not block. A panic of f is passed to the OpenTelemetry error handler.
-func WithOnDone(f func(context.Context, Call)) Option { return func(c *config) { c.onDone = f } }
+// it. f must not block. A panic of f is passed to the OpenTelemetry error handler. Given more than
+// once, each f is called, in the order given; nil adds none.
+func WithOnDone(f func(context.Context, Call)) Option {
+	return func(c *config) {
+		if f != nil {
+			c.onDone = append(slices.Clip(c.onDone), f)
+		}
+	}
+}
 
 // WithPublicEndpoint makes the requests that public accepts start a trace of their own, linked to
 // the caller's, instead of joining it; nil accepts all. Use it where strangers could force a trace

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -161,5 +162,25 @@ func TestHookThatPanicsDoesNotReachTheRequest(t *testing.T) {
 	ctx := otelvllm.NewContext(t.Context(), tel.options(otelvllm.WithOnDone(func(context.Context, otelvllm.Call) { panic("hook") }))...)
 	if err := otelvllm.Request(ctx, otelvllm.Info{}, func(context.Context) error { return nil }); err != nil {
 		t.Errorf("got error %v, want none", err)
+	}
+}
+
+// TestHooksAreCalledInTheOrderGiven gives one option more than once: each adds a hook, and one that panics does not
+// keep the next from its call.
+func TestHooksAreCalledInTheOrderGiven(t *testing.T) {
+	var got []string
+	hook := func(name string) otelvllm.Option {
+		return otelvllm.WithOnDone(func(_ context.Context, c otelvllm.Call) { got = append(got, name+" "+c.Model) })
+	}
+	shared := make([]otelvllm.Option, 0, 8)
+	shared = append(shared, hook("a"), otelvllm.WithOnDone(func(context.Context, otelvllm.Call) { panic("hook") }), otelvllm.WithOnDone(nil))
+	for _, last := range []string{"b", "c"} { // two parts that share their first options
+		ctx := otelvllm.NewContext(t.Context(), newTelemetry().options(append(shared, hook(last))...)...)
+		if err := otelvllm.Request(ctx, otelvllm.Info{Model: last}, func(context.Context) error { return nil }); err != nil {
+			t.Errorf("got error %v, want none", err)
+		}
+	}
+	if want := []string{"a b", "b b", "a c", "c c"}; !slices.Equal(got, want) {
+		t.Errorf("got the calls %q, want %q", got, want)
 	}
 }

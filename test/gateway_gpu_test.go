@@ -42,7 +42,7 @@ type broken struct {
 // scripted is when the fault comes in the script of a GPU; its clock is late by this until the test lets it go.
 const scripted = 10 * time.Minute
 
-func startBroken(t *testing.T, gpu fake.GPU) *broken {
+func startBroken(t *testing.T, gpu fake.GPU, opts ...otelvllm.Option) *broken {
 	t.Helper()
 	b := &broken{t: t, spans: tracetest.NewInMemoryExporter(), reader: metric.NewManualReader()}
 	var due atomic.Bool
@@ -65,10 +65,11 @@ func startBroken(t *testing.T, gpu fake.GPU) *broken {
 	if err != nil {
 		t.Fatal(err)
 	}
+	opts = append(opts, otelvllm.WithTracerProvider(trace.NewTracerProvider(trace.WithSyncer(b.spans))), otelvllm.WithMeterProvider(mp))
 	s := sidecar.New(sidecar.Config{
 		Engine: target, StallAfter: 3 * time.Second, ScrapeInterval: 20 * time.Millisecond, Drain: time.Minute,
 		UsageInjection: true, MeterProvider: mp, GPUs: monitor, GPURequired: true,
-	}, otelvllm.WithTracerProvider(trace.NewTracerProvider(trace.WithSyncer(b.spans))), otelvllm.WithMeterProvider(mp))
+	}, opts...)
 	callers, admin := listen(t), listen(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -139,8 +140,8 @@ func waitUntil(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// xids returns how often the metric has counted an error code of a GPU.
-func (b *broken) xids(gpu string, xid int) int64 {
+// metric returns what a metric holds now, nil if it has no points.
+func (b *broken) metric(name string) metricdata.Aggregation {
 	b.t.Helper()
 	var all metricdata.ResourceMetrics
 	if err := b.reader.Collect(b.t.Context(), &all); err != nil {
@@ -148,20 +149,44 @@ func (b *broken) xids(gpu string, xid int) int64 {
 	}
 	for _, scope := range all.ScopeMetrics {
 		for _, m := range scope.Metrics {
-			sum, ok := m.Data.(metricdata.Sum[int64])
-			if m.Name != "nvidia.gpu.xid.errors" || !ok {
-				continue
-			}
-			for _, p := range sum.DataPoints {
-				id, _ := p.Attributes.Value("hw.id")
-				code, _ := p.Attributes.Value("nvidia.xid.code")
-				if id.AsString() == gpu && code.AsInt64() == int64(xid) {
-					return p.Value
-				}
+			if m.Name == name {
+				return m.Data
 			}
 		}
 	}
+	return nil
+}
+
+// xids returns how often the metric has counted an error code of a GPU, -1 if it does not have that.
+func (b *broken) xids(gpu string, xid int) int64 {
+	b.t.Helper()
+	sum, _ := b.metric("nvidia.gpu.xid.errors").(metricdata.Sum[int64])
+	for _, p := range sum.DataPoints {
+		id, _ := p.Attributes.Value("hw.id")
+		code, _ := p.Attributes.Value("nvidia.xid.code")
+		if id.AsString() == gpu && code.AsInt64() == int64(xid) {
+			return p.Value
+		}
+	}
 	return -1
+}
+
+// TestAHookBesideTheGatewaysOwn gives the gateway a hook: the gateway's own, which tells the GPUs' ledger what a request
+// was, is called as well.
+func TestAHookBesideTheGatewaysOwn(t *testing.T) {
+	calls := make(chan otelvllm.Call, 1)
+	b := startBroken(t, fake.H100s(1, fake.Serve)[0], otelvllm.WithOnDone(func(_ context.Context, c otelvllm.Call) { calls <- c }))
+	b.stream()()
+	if c := <-calls; c.Operation != "text_completion" {
+		t.Errorf("the hook got a call of %q, want text_completion", c.Operation)
+	}
+	waitUntil(t, "share of the energy with the request's operation", func() bool {
+		shares, _ := b.metric("vllm.request.gpu.energy").(metricdata.Histogram[float64])
+		return slices.ContainsFunc(shares.DataPoints, func(p metricdata.HistogramDataPoint[float64]) bool {
+			operation, _ := p.Attributes.Value("gen_ai.operation.name")
+			return operation.AsString() == "text_completion" && p.Count == 1
+		})
+	})
 }
 
 // TestAGPUThatBreaksUnderARequestIsToldEverywhere follows an error of the driver through the whole gateway while a

@@ -64,7 +64,8 @@ type Sidecar struct {
 // errDrained is the cause with which streams are cut when the drain is over: a deadline on our side.
 var errDrained = fmt.Errorf("the drain is over: %w", context.DeadlineExceeded)
 
-// New wires a gateway. It starts nothing and opens nothing. opts add to what the gateway sets.
+// New wires a gateway. It starts nothing and opens nothing. opts add to what the gateway sets: a
+// WithOnDone is called after its own.
 func New(config Config, opts ...otelvllm.Option) *Sidecar {
 	s := &Sidecar{Registry: &inflight.Registry{}, config: config}
 	s.Monitor = s.newMonitor()
