@@ -25,7 +25,7 @@ type Capture struct {
 	Redact func(string) string
 	// MaxBytes bounds the texts of each of the attributes together. Zero means 16 KiB. What is longer is cut at
 	// the end of a character, or left out if it is JSON, as the parameters of a tool are; the JSON stays valid. Of
-	// a body at most 1,024 messages are kept.
+	// a body at most 1,024 messages are kept, with 1,024 parts in all.
 	MaxBytes int
 }
 
@@ -134,9 +134,11 @@ func (c Capture) encode(messages []message) string {
 	if len(messages) == 0 {
 		return ""
 	}
-	left := c.limit()
+	left, room := c.limit(), maxParts
 	for i := range messages {
 		m := &messages[i]
+		m.Parts = m.Parts[:min(len(m.Parts), room)]
+		room -= len(m.Parts)
 		m.Role, m.FinishReason = role(m.Role), clean(m.FinishReason, maxText)
 		c.trim(m.Parts, &left)
 	}
@@ -148,6 +150,7 @@ func (c Capture) encodeParts(parts []part) string {
 		return ""
 	}
 	left := c.limit()
+	parts = parts[:min(len(parts), maxParts)]
 	c.trim(parts, &left)
 	return marshal(parts)
 }

@@ -23,6 +23,8 @@ type part struct {
 	Response  string `json:"response,omitempty"`
 	Modality  string `json:"modality,omitempty"`
 	URI       string `json:"uri,omitempty"`
+
+	pieces []byte // of a stream, behind Content, or Arguments of a call
 }
 
 // texts returns what the caller or the model wrote.
@@ -70,7 +72,7 @@ type block struct {
 func (b *block) part() part {
 	switch b.Type {
 	case "thinking", "reasoning_text", "summary_text":
-		return part{Type: "reasoning", Content: b.Text + b.Thinking}
+		return part{Type: "reasoning", Content: b.text()}
 	case "reasoning":
 		return part{Type: "reasoning", Content: plainText(b.Summary) + plainText(b.Content)}
 	case "tool_use":
@@ -82,7 +84,7 @@ func (b *block) part() part {
 	case "function_call_output":
 		return part{Type: "tool_call_response", ID: b.CallID, Response: plainText(b.Output)}
 	}
-	if text := b.Text + b.Refusal; text != "" || b.Type == "text" || strings.HasSuffix(b.Type, "_text") {
+	if text := b.text(); text != "" || b.Type == "text" || strings.HasSuffix(b.Type, "_text") {
 		return part{Type: "text", Content: text}
 	}
 	modality, _, _ := strings.Cut(strings.TrimPrefix(b.Type, "input_"), "_")
@@ -121,12 +123,12 @@ func contentParts(raw json.RawMessage) (parts []part) {
 
 // blocks reads a list of blocks. One that is not a block is left out.
 func blocks(raw json.RawMessage) []block {
-	var list []json.RawMessage
+	var list few[json.RawMessage]
 	if json.Unmarshal(raw, &list) != nil {
 		return nil
 	}
-	out := make([]block, 0, min(len(list), maxParts))
-	for _, item := range list[:min(len(list), maxParts)] {
+	out := make([]block, 0, len(list))
+	for _, item := range list {
 		var b block
 		if understand(item, &b) && item[0] == '{' {
 			out = append(out, b)
@@ -135,13 +137,28 @@ func blocks(raw json.RawMessage) []block {
 	return out
 }
 
-// plainText is the text of a string or a list of blocks.
+// plainText is the text of a string or a list of blocks. Blocks within those are passed over: who nests them deeply would
+// have everything inside read once for each level.
 func plainText(raw json.RawMessage) string {
+	if text := oneText(raw); text != "" {
+		return text
+	}
 	var text strings.Builder
-	for _, p := range contentParts(raw) {
-		text.WriteString(p.Content)
+	for _, b := range blocks(raw) {
+		text.WriteString(b.text())
 	}
 	return text.String()
+}
+
+// text is the text of a block that holds no others.
+func (b *block) text() string {
+	switch b.Type {
+	case "thinking", "reasoning_text", "summary_text":
+		return b.Text + b.Thinking
+	case "reasoning", "tool_use", "function_call", "tool_result", "function_call_output":
+		return ""
+	}
+	return b.Text + b.Refusal
 }
 
 // understand reads JSON as far as it is of the form that v has: a member of another form is passed over.
@@ -163,7 +180,7 @@ func texts(raw json.RawMessage) []string {
 	if json.Unmarshal(raw, &one) == nil {
 		return []string{one}
 	}
-	var many []string
+	var many few[string]
 	if json.Unmarshal(raw, &many) != nil {
 		return nil
 	}

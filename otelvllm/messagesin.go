@@ -1,32 +1,61 @@
 package otelvllm
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
+	"reflect"
 )
 
-// maxParts bounds the messages of a body, and the parts of one of them, that are captured.
+// maxParts bounds the messages of a body that are captured, and the parts of all of them.
 const maxParts = 1024
+
+// few is a list of which no more than maxParts elements are read: a body of small ones would take a hundred times its
+// own size.
+type few[T any] []T
+
+// UnmarshalJSON reads the list. Like encoding/json it goes on after an element of another type, and says so at the end.
+func (f *few[T]) UnmarshalJSON(raw []byte) (odd error) {
+	*f = nil
+	if len(raw) <= maxParts { // there can be no more in it
+		return json.Unmarshal(raw, (*[]T)(f))
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	switch first, err := d.Token(); {
+	case err != nil || first == nil:
+		return err
+	case first != json.Delim('['):
+		return &json.UnmarshalTypeError{Value: "something else than a list", Type: reflect.TypeFor[few[T]]()}
+	}
+	for len(*f) < maxParts && d.More() {
+		var element T
+		if err := d.Decode(&element); err != nil {
+			odd = err
+		}
+		*f = append(*f, element)
+	}
+	return odd
+}
 
 // asking is what the body of a request says, in any of the APIs.
 type asking struct {
-	Messages     []apiMessage
+	Messages     few[apiMessage]
 	Prompt       json.RawMessage // completions: a string or a list
 	Input        json.RawMessage // embeddings: a string or a list of them; Responses: a string or a list of items
 	System       json.RawMessage // Messages: a string or a list of blocks
 	Instructions json.RawMessage // Responses: a string
-	Tools        []apiTool
+	Tools        few[apiTool]
 }
 
 // apiMessage is a message of a chat, asked or answered.
 type apiMessage struct {
-	Role             string          `json:"role"`
-	Content          json.RawMessage `json:"content"`
-	Reasoning        string          `json:"reasoning"`
-	ReasoningContent string          `json:"reasoning_content"` // its name up to vLLM 0.11
-	ToolPlan         string          `json:"tool_plan"`         // Cohere's reasoning about tools
-	ToolCallID       string          `json:"tool_call_id"`
-	ToolCalls        []apiToolCall   `json:"tool_calls"`
+	Role             string           `json:"role"`
+	Content          json.RawMessage  `json:"content"`
+	Reasoning        string           `json:"reasoning"`
+	ReasoningContent string           `json:"reasoning_content"` // its name up to vLLM 0.11
+	ToolPlan         string           `json:"tool_plan"`         // Cohere's reasoning about tools
+	ToolCallID       string           `json:"tool_call_id"`
+	ToolCalls        few[apiToolCall] `json:"tool_calls"`
 }
 
 type apiToolCall struct {
@@ -61,14 +90,26 @@ func readAsking(body []byte) (a asking) {
 
 // messages are those of a chat, a prompt, texts to embed, or the items of the Responses API.
 func (a *asking) messages() (out []message) {
-	for _, m := range a.Messages[:min(len(a.Messages), maxParts)] {
-		out = append(out, m.messages()...)
+	room := maxParts
+	add := func(list ...message) (full bool) {
+		out = append(out, list...)
+		for i := range list {
+			room -= len(list[i].Parts)
+		}
+		return room <= 0
+	}
+	for _, m := range a.Messages {
+		if add(m.messages()...) {
+			break
+		}
 	}
 	for _, text := range append(texts(a.Prompt), texts(a.Input)...) {
 		out = append(out, message{Role: "user", Parts: []part{{Type: "text", Content: text}}})
 	}
 	for _, item := range blocks(a.Input) {
-		out = append(out, item.message())
+		if room <= 0 || add(item.message()) {
+			break
+		}
 	}
 	return out[:min(len(out), maxParts)]
 }
@@ -131,7 +172,7 @@ func (a *asking) instructions() []part {
 
 // tools are the definitions of the tools, in one shape for all APIs.
 func (a *asking) tools() (out []toolDefinition) {
-	for _, t := range a.Tools[:min(len(a.Tools), maxParts)] {
+	for _, t := range a.Tools {
 		d := toolDefinition{Type: t.Type, Name: t.Name, Description: t.Description, Parameters: t.Parameters}
 		if len(t.InputSchema) > 0 {
 			d.Parameters = t.InputSchema

@@ -8,7 +8,7 @@ import (
 
 // answering is an answer in one piece, in any of the APIs.
 type answering struct {
-	Choices      []apiChoice     // chat, completions
+	Choices      few[apiChoice]  // chat, completions
 	Message      *apiMessage     // Cohere
 	Content      json.RawMessage // Messages: a list of blocks
 	Output       json.RawMessage // Responses: a list of items
@@ -46,7 +46,9 @@ func (a *answering) messages() []message {
 		m.Parts = a.Message.message().Parts
 	case len(a.Output) > 0:
 		for _, item := range blocks(a.Output) {
-			m.Parts = append(m.Parts, item.message().Parts...)
+			if m.Parts = append(m.Parts, item.message().Parts...); len(m.Parts) > maxParts {
+				break
+			}
 		}
 		if m.FinishReason = a.Incomplete.Reason; m.FinishReason == "" {
 			m.FinishReason = a.Status
@@ -61,8 +63,11 @@ func (a *answering) messages() []message {
 }
 
 func choiceMessages(choices []apiChoice) []message {
-	messages := make([]message, 0, len(choices))
-	for _, c := range choices[:min(len(choices), maxParts)] {
+	messages, room := make([]message, 0, len(choices)), maxParts
+	for _, c := range choices {
+		if room <= 0 {
+			break
+		}
 		m := c.Message.message()
 		if c.Text != "" {
 			m.Parts = append(m.Parts, part{Type: "text", Content: c.Text})
@@ -72,6 +77,7 @@ func choiceMessages(choices []apiChoice) []message {
 		}
 		m.FinishReason = c.FinishReason
 		messages = append(messages, m)
+		room -= len(m.Parts)
 	}
 	return messages
 }
@@ -79,7 +85,7 @@ func choiceMessages(choices []apiChoice) []message {
 // streamed is an event of a stream, in any of the APIs.
 type streamed struct {
 	Type     string
-	Choices  []apiChoice     // chat, completions
+	Choices  few[apiChoice]  // chat, completions
 	Delta    json.RawMessage // Responses: a string; Messages and Cohere: an object
 	Item     block           // Responses: what begins
 	Block    block           `json:"content_block"` // Messages: what begins
@@ -106,6 +112,9 @@ func streamMessages(body []byte) []message {
 		}
 	}
 	_, _ = parser.Write(body) // never fails
+	for i := range messages {
+		messages[i].join()
+	}
 	return messages
 }
 
@@ -196,7 +205,7 @@ func (m *message) beginCall(b *block) {
 
 func (m *message) appendArguments(text string) {
 	if last := len(m.Parts) - 1; last >= 0 && m.Parts[last].Type == "tool_call" {
-		m.Parts[last].Arguments += text
+		m.Parts[last].pieces = append(m.Parts[last].pieces, text...)
 	}
 }
 
@@ -221,8 +230,22 @@ func (m *message) appendText(kind, text string) {
 		return
 	}
 	if last := len(m.Parts) - 1; last >= 0 && m.Parts[last].Type == kind {
-		m.Parts[last].Content += text
+		m.Parts[last].pieces = append(m.Parts[last].pieces, text...)
 		return
 	}
 	m.Parts = append(m.Parts, part{Type: kind, Content: text})
+}
+
+// join puts the pieces of each part behind what it began with. That is done once, as a text that grows by a token at a time
+// would be copied for each.
+func (m *message) join() {
+	for i := range m.Parts {
+		p := &m.Parts[i]
+		to := &p.Content
+		if p.Type == "tool_call" {
+			to = &p.Arguments
+		}
+		*to += string(p.pieces)
+		p.pieces = nil
+	}
 }
