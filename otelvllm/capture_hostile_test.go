@@ -14,6 +14,9 @@ import (
 // TestCaptureOfHostileBodiesIsBounded sends bodies of the size that is captured which are made to cost much: the
 // attribute, and the memory that is allocated, are those of an ordinary body of that size.
 func TestCaptureOfHostileBodiesIsBounded(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates, and takes its time")
+	}
 	const size = 4<<20 - 1<<10
 	long := strings.Repeat("a", size-200*64)
 	for _, tt := range []struct{ name, messages string }{

@@ -1,6 +1,7 @@
 package otelvllm
 
 import (
+	"strconv"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -11,8 +12,10 @@ import (
 // Bounds on the metric labels that traffic can fill.
 const (
 	maxModels    = 64  // model names with a label of their own, beside the pinned ones
+	maxErrors    = 64  // error types with a label of their own, our own words among them, beside HTTP statuses
 	maxLabelSets = 512 // attribute sets kept ready; rarer ones are built when needed
 	labelOther   = "other"
+	errorOther   = "_OTHER" // the conventions' word for an error type that is not told
 )
 
 // labels makes the attribute sets of the metrics. A model name gets a label of its own if it is
@@ -23,6 +26,7 @@ type labels struct {
 
 	mu     sync.RWMutex
 	models map[string]bool
+	errors map[string]bool
 	sets   map[labelKey][]metric.RecordOption
 	adds   map[string][]metric.AddOption // by operation
 }
@@ -34,9 +38,15 @@ type labelKey struct {
 }
 
 func newLabels(pinned []string) *labels {
-	l := &labels{pinned: make(map[string]bool), models: make(map[string]bool), sets: make(map[labelKey][]metric.RecordOption), adds: make(map[string][]metric.AddOption)}
+	l := &labels{pinned: make(map[string]bool), models: make(map[string]bool), errors: make(map[string]bool, maxErrors), sets: make(map[labelKey][]metric.RecordOption), adds: make(map[string][]metric.AddOption)}
 	for _, m := range pinned {
 		l.pinned[m] = true
+	}
+	for _, word := range []string{
+		string(Unreachable), string(Truncated), string(CallerLeft), string(Deadline), string(Panicked),
+		errRefused, errTimeout, errReset, errTLS, errDNS, "engine_error",
+	} {
+		l.errors[word] = true
 	}
 	return l
 }
@@ -71,6 +81,27 @@ func (l *labels) label(model string) string {
 	return labelOther
 }
 
+// errorLabel returns the label of an error type. An engine's own codes may be anything, a request's id among them: as many
+// as there is room for get a label of their own.
+func (l *labels) errorLabel(errorType string) string {
+	if status, err := strconv.Atoi(errorType); err == nil && len(errorType) == 3 && status >= 400 {
+		return errorType
+	}
+	l.mu.RLock()
+	known := l.errors[errorType]
+	l.mu.RUnlock()
+	if known {
+		return errorType
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.errors) >= maxErrors && !l.errors[errorType] {
+		return errorOther
+	}
+	l.errors[errorType] = true
+	return errorType
+}
+
 func (l *labels) base(c *Call) []metric.RecordOption { return l.get(l.key(c)) }
 
 // gap is for the one metric that is recorded for each event of a stream: the SDK's cost of a record
@@ -81,7 +112,7 @@ func (l *labels) gap(c *Call) []metric.RecordOption {
 
 func (l *labels) withError(c *Call) []metric.RecordOption {
 	k := l.key(c)
-	k.errorType = c.ErrorType
+	k.errorType = l.errorLabel(c.ErrorType)
 	return l.get(k)
 }
 

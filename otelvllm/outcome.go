@@ -103,7 +103,7 @@ func decideError(err error) (Outcome, string) {
 	case errors.As(err, &typed):
 		return Failed, clean(typed.ErrorType(), maxLabel)
 	}
-	return Failed, "_OTHER"
+	return Failed, errorOther
 }
 
 // isDeadline tells whether err says that a deadline on our side passed: a context's, or that of an
