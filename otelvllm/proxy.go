@@ -3,6 +3,7 @@ package otelvllm
 import (
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -23,12 +24,6 @@ const engineIdleTimeout = 4 * time.Second
 // Put [Middleware] with the same options in front of it. If the engine cannot be reached the
 // caller gets 502 with an error body in OpenAI's form. The proxy's fields may be changed before use.
 func NewReverseProxy(engine *url.URL, opts ...Option) *httputil.ReverseProxy {
-	base := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
-	base.Proxy = nil
-	base.IdleConnTimeout = engineIdleTimeout
-	base.MaxIdleConns = 0
-	base.MaxIdleConnsPerHost = 1024
-	base.DisableCompression = true
 	return &httputil.ReverseProxy{
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.SetURL(engine)
@@ -36,12 +31,32 @@ func NewReverseProxy(engine *url.URL, opts ...Option) *httputil.ReverseProxy {
 			pr.Out.Header["X-Forwarded-For"] = pr.In.Header["X-Forwarded-For"]
 			pr.SetXForwarded()
 		},
-		Transport:     NewTransport(base, opts...),
+		Transport:     NewTransport(engineTransport(), opts...),
 		FlushInterval: -1,
 		BufferPool:    &bufferPool{},
 		ErrorHandler:  proxyError,
 		ErrorLog:      log.New(io.Discard, "", 0), // what goes wrong is on the span
 	}
+}
+
+// engineTransport begins with the settings of [http.DefaultTransport], unless a program has replaced that by a RoundTripper
+// of another type.
+func engineTransport() *http.Transport {
+	base, ok := http.DefaultTransport.(*http.Transport)
+	if ok {
+		base = base.Clone()
+	} else {
+		dialer := net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
+		base = &http.Transport{
+			DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second, ForceAttemptHTTP2: true,
+		}
+	}
+	base.Proxy = nil
+	base.IdleConnTimeout = engineIdleTimeout
+	base.MaxIdleConns = 0
+	base.MaxIdleConnsPerHost = 1024
+	base.DisableCompression = true
+	return base
 }
 
 // proxyError answers for an engine that gave no answer.

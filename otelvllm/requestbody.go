@@ -59,6 +59,15 @@ func (a *attempt) setBody(out *http.Request, endpoint *wire.Endpoint, body []byt
 		out.Body = httpwrap.WatchBody(out.Body, &requestObserver{a.live, endpoint.NewRequestReader()})
 		return
 	}
+	if n := out.ContentLength; n <= 0 || n == int64(len(body)) { // else the base says what is wrong with it
+		body = a.fit(out, endpoint, body)
+	}
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	out.Body, _ = out.GetBody()
+}
+
+// fit asks for usage where it is due, and announces the length that the body then has.
+func (a *attempt) fit(out *http.Request, endpoint *wire.Endpoint, body []byte) []byte {
 	if a.core.injectUsage {
 		body, a.injected = endpoint.InjectUsage(body)
 	}
@@ -69,8 +78,7 @@ func (a *attempt) setBody(out *http.Request, endpoint *wire.Endpoint, body []byt
 	if out.Header.Get("Content-Length") != "" {
 		out.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
-	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	out.Body, _ = out.GetBody()
+	return body
 }
 
 // requestObserver reads a request body that streams through.

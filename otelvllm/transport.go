@@ -48,7 +48,7 @@ func (t *Transport) CloseIdleConnections() {
 
 // RoundTrip sends r with the base. It changes nothing of r itself; errors are the base's own.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !t.core.keep(r) {
+	if r.URL == nil || !t.core.keep(r) { // of the former the base has its own to say
 		return t.base.RoundTrip(r)
 	}
 	start := time.Now()
