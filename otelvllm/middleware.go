@@ -82,11 +82,15 @@ func (c *core) callerContext(r *http.Request) (ctx context.Context, links []trac
 		return ctx, nil
 	}
 	remote := trace.SpanContextFromContext(ctx)
+	ctx = context.WithValue(r.Context(), strangerKey{}, true)
 	if !remote.IsValid() {
-		return r.Context(), nil
+		return ctx, nil
 	}
-	return r.Context(), []trace.Link{{SpanContext: remote}}
+	return ctx, []trace.Link{{SpanContext: remote}}
 }
+
+// strangerKey is the context key of requests that came to a public endpoint.
+type strangerKey struct{}
 
 // serverCall watches one request that a handler answers. It implements [httpwrap.Observer].
 type serverCall struct {

@@ -107,6 +107,11 @@ func (a *attempt) open(out *http.Request, endpoint *wire.Endpoint, start time.Ti
 func (a *attempt) send(base http.RoundTripper, out *http.Request) (*http.Response, error) {
 	ctx, span := a.core.tracer.Start(a.ctx, method(out.Method), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(clientAttributes(out)...))
 	a.span = span
+	if ctx.Value(strangerKey{}) != nil { // what a stranger said of its trace, or put into its baggage, ends here
+		for _, name := range a.core.propagator.Fields() {
+			out.Header.Del(name)
+		}
+	}
 	a.core.propagator.Inject(ctx, propagation.HeaderCarrier(out.Header))
 	if a.live != nil {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { a.live.wroteRequest() }})
