@@ -26,6 +26,7 @@ type config struct {
 	registry       *inflight.Registry
 	keep           func(*http.Request) bool
 	onDone         []func(context.Context, Call)
+	onIdle         []func(context.Context, bool)
 	public         func(*http.Request) bool
 	models         []string
 	injectUsage    bool
@@ -108,9 +109,21 @@ func WithOnDone(f func(context.Context, Call)) Option {
 	}
 }
 
+// WithOnIdle calls f each time a call on a WebSocket gives the engine something to do (false), and each time the engine
+// has nothing to do for it any more (true). Calls that are no WebSocket do so from beginning to end, and f is not told.
+// f is called in the order of the turns, while the call is locked: it must not block. For more than one and for a panic
+// the rules of [WithOnDone] hold.
+func WithOnIdle(f func(ctx context.Context, idle bool)) Option {
+	return func(c *config) {
+		if f != nil {
+			c.onIdle = append(slices.Clip(c.onIdle), f)
+		}
+	}
+}
+
 // WithPublicEndpoint makes the requests that public accepts start a trace of their own, linked to
 // the caller's, instead of joining it; nil accepts all. Use it where strangers could force a trace
-// id or the sampled flag.
+// id or the sampled flag. Their baggage and trace state are not used, and no [Transport] passes them on.
 func WithPublicEndpoint(public func(*http.Request) bool) Option {
 	return func(c *config) {
 		c.public = public
@@ -128,7 +141,8 @@ func WithModels(names ...string) Option {
 
 // WithUsageInjection sets whether Transport asks vLLM for the token counts of streams
 // (stream_options.include_usage) when the caller did not, and takes the extra event out of the
-// answer again. It is on by default. Without it such streams have an estimate at most.
+// answer again, for which it asks that the answer be not compressed. It is on by default. Without it such streams have an
+// estimate at most.
 func WithUsageInjection(on bool) Option { return func(c *config) { c.injectUsage = on } }
 
 // notProbe leaves out the requests that load balancers and scrapers send all day.

@@ -75,6 +75,9 @@ func (a *attempt) fit(out *http.Request, endpoint *wire.Endpoint, body []byte) [
 		out.ContentLength = int64(len(body))
 		out.TransferEncoding = nil
 	}
+	if a.injected && out.Header.Get("Accept-Encoding") != "" {
+		out.Header.Set("Accept-Encoding", "identity") // of a compressed stream the extra event could not be taken out again
+	}
 	if out.Header.Get("Content-Length") != "" {
 		out.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	}

@@ -1,0 +1,59 @@
+package otelvllm_test
+
+import (
+	"compress/gzip"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// TestTheExtraEventStaysAwayFromCallersWhoAcceptCompression has something between gateway and engine that compresses
+// whatever it may.
+func TestTheExtraEventStaysAwayFromCallersWhoAcceptCompression(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+				fiveWords().ServeHTTP(w, r)
+				return
+			}
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			defer z.Close()
+			fiveWords().ServeHTTP(compressing{w, z}, r)
+		}))
+		defer w.close()
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, gatewayURL+chatPath, strings.NewReader(streamBody))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Accept-Encoding", "gzip, deflate")
+		resp, err := w.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var body io.Reader = resp.Body
+		if resp.Header.Get("Content-Encoding") == "gzip" {
+			if body, err = gzip.NewReader(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := io.ReadAll(body)
+		if err != nil || !strings.HasSuffix(string(text), "data: [DONE]\n\n") || strings.Contains(string(text), `"usage"`) {
+			t.Errorf("got %v, %s; want the stream without usage", err, text)
+		}
+		synctest.Wait()
+		if call := w.call(t); !call.Usage.Output.Known {
+			t.Errorf("got usage %+v, want it known", call.Usage)
+		}
+	})
+}
+
+// compressing writes an answer's body through a compressor.
+type compressing struct {
+	http.ResponseWriter
+	z *gzip.Writer
+}
+
+func (c compressing) Write(p []byte) (int, error) { return c.z.Write(p) }
+func (c compressing) Flush()                      { _ = c.z.Flush() }
