@@ -60,7 +60,7 @@ func (l *live) readAnswer() {
 	e := &l.evidence
 	e.status = l.call.Status
 	if l.answer == nil {
-		if l.metered > 0 && !l.call.Usage.Output.Known {
+		if l.metered > 0 && l.metered < maxTokens && !l.call.Usage.Output.Known {
 			l.call.Usage.Output = Tokens{N: l.metered, Known: true}
 		}
 		return

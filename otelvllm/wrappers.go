@@ -57,6 +57,7 @@ func Request(ctx context.Context, info Info, fn func(context.Context) error) (er
 	if info.Operation == "" {
 		info.Operation = operationUnclassified
 	}
+	info.Operation = clean(info.Operation, maxLabel)
 	known := wire.Request{Model: info.Model, Stream: info.Stream, Complete: true}
 	if l := liveFrom(ctx); l != nil && l.annotate(known, info.Links) {
 		return fn(ctx)
@@ -203,7 +204,7 @@ func (m *Meter) Tokens(n int) {
 		return
 	}
 	m.with(func(l *live) {
-		l.metered += int64(n)
+		l.metered = min(l.metered+min(int64(n), maxTokens), maxTokens)
 		l.call.Chunks++
 		l.call.Stream = true
 		l.contents(l.now(), 1)
@@ -221,8 +222,16 @@ func (m *Meter) FirstToken() {
 	})
 }
 
-// Usage sets the token counts the engine reported. The last call wins.
-func (m *Meter) Usage(u Usage) { m.with(func(l *live) { l.call.Usage = u }) }
+// Usage sets the token counts the engine reported. The last call wins. A count below zero or above 2^53 is none, and
+// stays unknown.
+func (m *Meter) Usage(u Usage) {
+	for _, t := range []*Tokens{&u.Input, &u.Output, &u.Cached, &u.CacheWrite, &u.Reasoning} {
+		if !t.Known || t.N < 0 || t.N > maxTokens {
+			*t = Tokens{}
+		}
+	}
+	m.with(func(l *live) { l.call.Usage = u })
+}
 
 // Finish adds the finish reason of one choice, in the engine's own words.
 func (m *Meter) Finish(reason string) {
@@ -232,6 +241,9 @@ func (m *Meter) Finish(reason string) {
 		}
 	})
 }
+
+// maxTokens is the largest count that is believed: above it a float64 skips integers.
+const maxTokens = 1 << 53
 
 // maxChoices bounds the finish reasons of one call.
 const maxChoices = 128

@@ -184,3 +184,35 @@ func TestHooksAreCalledInTheOrderGiven(t *testing.T) {
 		t.Errorf("got the calls %q, want %q", got, want)
 	}
 }
+
+func TestWhatAWorkerTellsIsCleanedBeforeItLeaves(t *testing.T) {
+	tel := newTelemetry()
+	ctx := otelvllm.NewContext(context.Background(), tel.options()...)
+	work := func(f func(*otelvllm.Meter)) otelvllm.Call {
+		_ = otelvllm.Request(ctx, otelvllm.Info{Operation: "cha\xfft\n", Model: "m"}, func(ctx context.Context) error {
+			return otelvllm.Generation(ctx, func(_ context.Context, m *otelvllm.Meter) error { f(m); return nil })
+		})
+		return tel.calls[len(tel.calls)-1]
+	}
+	tokens := func(n int64) otelvllm.Tokens { return otelvllm.Tokens{N: n, Known: true} }
+	call := work(func(m *otelvllm.Meter) {
+		m.Usage(otelvllm.Usage{Input: tokens(-1), Output: tokens(1<<53 + 1), Cached: tokens(0), Reasoning: otelvllm.Tokens{N: 7}})
+	})
+	if want := (otelvllm.Usage{Cached: tokens(0)}); call.Usage != want {
+		t.Errorf("got usage %+v, want %+v", call.Usage, want)
+	}
+	if want := "cha\uFFFDt "; call.Operation != want {
+		t.Errorf("got operation %q, want %q", call.Operation, want)
+	}
+	call = work(func(m *otelvllm.Meter) {
+		for range 3 {
+			m.Tokens(1<<63 - 1)
+		}
+	})
+	if call.Usage.Output.Known {
+		t.Errorf("got %d output tokens of a count that overflows, want none known", call.Usage.Output.N)
+	}
+	if points := tel.metrics(t)["gen_ai.client.token.usage"]; points.count != 0 {
+		t.Errorf("got %d records of tokens with the sum %g, want none", points.count, points.sum)
+	}
+}
