@@ -1,6 +1,7 @@
 package watchdog
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -187,5 +188,18 @@ func TestForgottenReadingsStaySilent(t *testing.T) {
 	ended.Ended = true
 	if got := Diagnose(view(engines(wedged()), ended)); len(got) != 0 {
 		t.Errorf("a request that has ended: got %q, want nothing", outline(got))
+	}
+}
+
+func TestEvidenceHasSecondsThatCanBeRead(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		4512 * time.Millisecond:   "4.512",
+		1797*time.Millisecond + 1: "1.797",
+		30 * time.Second:          "30",
+		-time.Microsecond:         "0",
+	} {
+		if got := fmt.Sprint(seconds(d)); got != want {
+			t.Errorf("%s: got %s, want %s", d, got, want)
+		}
 	}
 }

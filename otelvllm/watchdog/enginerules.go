@@ -162,10 +162,10 @@ func engineWedged(x *look, e *reading) *sign {
 	case !e.still():
 		s.summary = "rank {frozen_ranks} of the engine at {engine} has stood still for {frozen_seconds} s with requests in flight; other ranks go on"
 	case zero(e.running) && zero(e.waiting):
-		s.summary = "the engine at {engine} has {our_requests} requests of ours in flight and none in its scheduler, and its counters have not moved for {frozen_seconds} s: " +
+		s.summary = "the engine at {engine} has {our_requests} of our requests in flight and none in its scheduler, and its counters have not moved for {frozen_seconds} s: " +
 			"it hangs, or its API server is still preparing them (images, long texts)"
 	case e.own == 0:
-		s.summary = "the engine at {engine} stands still with {running} requests in its scheduler: its counters have not moved for {frozen_seconds} s, though its /health may be 200"
+		s.summary = "the engine at {engine} stands still with requests in its scheduler ({running} running): its counters have not moved for {frozen_seconds} s, though its /health may be 200"
 	}
 	return s
 }

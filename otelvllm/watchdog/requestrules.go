@@ -99,5 +99,6 @@ func known(v engine.Value) any {
 // percent returns a ratio as a whole percentage.
 func percent(v engine.Value) float64 { return math.Round(v.V * 100) }
 
-// seconds rounds to milliseconds.
-func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
+// seconds rounds to milliseconds. It divides once, as [time.Duration.Seconds] adds two numbers, which makes
+// 4.5120000000000005 of 4.512.
+func seconds(d time.Duration) float64 { return float64(d.Round(time.Millisecond).Milliseconds()) / 1000 }
