@@ -101,4 +101,6 @@ func percent(v engine.Value) float64 { return math.Round(v.V * 100) }
 
 // seconds rounds to milliseconds. It divides once, as [time.Duration.Seconds] adds two numbers, which makes
 // 4.5120000000000005 of 4.512.
-func seconds(d time.Duration) float64 { return float64(d.Round(time.Millisecond).Milliseconds()) / 1000 }
+func seconds(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
+}
