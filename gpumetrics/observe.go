@@ -31,7 +31,7 @@ func (m *Monitor) observe(_ context.Context, o metric.Observer) error {
 		in.own[eventAgeMetric].observe(o, (m.clock() - time.Duration(beat)).Seconds(), nil)
 	}
 	m.observeXIDs(o, &m.events.machine)
-	m.ledgers.observe(o, in)
+	m.ledgers.observe(o, in, len(*m.devices.Load()) > 0)
 	return nil
 }
 

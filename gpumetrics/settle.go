@@ -58,8 +58,9 @@ func (ls *ledgers) gone(id string) {
 	}
 }
 
-// observe tells how many requests could not be settled.
-func (ls *ledgers) observe(o metric.Observer, in *instruments) {
+// observe tells how many requests could not be settled. Where there is no GPU, nothing is missing in a request that has
+// ended before any was read.
+func (ls *ledgers) observe(o metric.Observer, in *instruments, exist bool) {
 	all := ls.list()
 	if len(all) == 0 {
 		return
@@ -67,7 +68,12 @@ func (ls *ledgers) observe(o metric.Observer, in *instruments) {
 	for i := range unsettledReasons {
 		n := int64(0)
 		for _, l := range all {
-			n += l.dropped[i].Load()
+			if exist {
+				l.exist.Store(true)
+			}
+			if i != unread || l.exist.Load() {
+				n += l.dropped[i].Load()
+			}
 		}
 		in.own[unsettledMetric].observe(o, float64(n), in.unsettled[i])
 	}
@@ -93,7 +99,7 @@ func (l *Ledger) read(id string, energy, power float64, counter bool) {
 		default:
 			l.spread(g, number, (power+g.power)/2*(l.now-g.at).Seconds())
 		}
-		l.gpus[id] = next
+		l.gpus[id], l.seen = next, true
 	})
 }
 
@@ -195,10 +201,10 @@ func (l *Ledger) close(s *segment, end time.Duration, virtual float64) {
 		case p.segment > l.base:
 			waiting = append(waiting, p)
 		case p.use.gaps != gaps:
-			l.dropped[silent].Add(1)
+			l.miss(&p, silent)
 		default:
 			p.use.energy = max(0, sum(p.virtual)-p.use.energy)
-			l.ready = append(l.ready, p)
+			l.tell(&p)
 		}
 	}
 	clear(l.pending[len(waiting):])

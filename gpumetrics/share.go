@@ -31,8 +31,11 @@ import (
 // Energy is known where a GPU's counter was read, every ten seconds by default. Between two readings
 // of a GPU its power counts as constant. A request is settled, and recorded, when every GPU has been
 // read after its end. A GPU without a counter of energy is taken at the mean of the power read at
-// both ends. The share of a request in whose time a GPU stopped answering cannot be told: it is
-// counted in vllm.request.gpu.unsettled.
+// both ends. The share of a request in whose time a GPU stopped answering cannot be told, nor that of
+// one that ended before any GPU was read: they are counted in vllm.request.gpu.unsettled.
+//
+// A request that has nothing to do for a while, such as a WebSocket whose caller is silent, is paused
+// meanwhile: what the GPUs use then is not its. Its record is the sum of the times in which it ran.
 //
 // Begin and End take a lock for some nanoseconds and allocate nothing. Make a ledger with
 // [Monitor.NewLedger]; its methods may be called from several goroutines.
@@ -54,7 +57,9 @@ type Ledger struct {
 	base     int       // number of the first segment
 	pending  []settlement
 	ready    []settlement // to be recorded
+	seen     bool         // a GPU was read once
 	dropped  [len(unsettledReasons)]atomic.Int64
+	exist    atomic.Bool // there are GPUs to read
 }
 
 // Bounds of what waits for a reading.
@@ -64,11 +69,12 @@ const (
 )
 
 // Reasons why a request's share could not be told, values of error.type.
-var unsettledReasons = [...]string{"gpu_silent", "too_many_waiting"}
+var unsettledReasons = [...]string{"gpu_silent", "too_many_waiting", "gpu_unread"}
 
 const (
 	silent = iota
 	tooMany
+	unread
 )
 
 // segment is the time between two readings of any GPU.
@@ -99,10 +105,11 @@ type Use struct {
 	gpuTime    float64
 	energy     float64
 	gaps       int
+	turns      *turns // the times in which it ran before; nil as long as it was never paused
 	next, prev *Use
 }
 
-// settlement is a request that has ended and waits for the reading that tells its energy.
+// settlement is a request that has ended, or was paused, and waits for the reading that tells its energy.
 type settlement struct {
 	use     Use
 	segment int // in which it ended
@@ -132,7 +139,8 @@ func (m *Monitor) NewLedger(gpus ...string) *Ledger {
 	return l
 }
 
-// Begin notes that a request begins to use the GPUs. A Use that runs already is left as it is.
+// Begin notes that a request begins to use the GPUs, or uses them again after a pause. A Use that runs already is left
+// as it is.
 func (l *Ledger) Begin(u *Use) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -144,7 +152,7 @@ func (l *Ledger) Begin(u *Use) {
 	last := &l.segments[len(l.segments)-1]
 	*u = Use{
 		running: true, segment: l.base + len(l.segments) - 1,
-		virtual: l.virtual, gpuTime: l.gpuTime, next: last.first,
+		virtual: l.virtual, gpuTime: l.gpuTime, turns: u.turns, next: last.first,
 	}
 	if u.next != nil {
 		u.next.prev = u
@@ -153,28 +161,44 @@ func (l *Ledger) Begin(u *Use) {
 }
 
 // End notes that a request has ended. Its share is recorded when it is known, with an exemplar of the
-// span in ctx. A Use that does not run is left alone.
+// span in ctx. A Use that neither runs nor is paused is left alone.
 func (l *Ledger) End(ctx context.Context, u *Use, o Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !u.running {
-		return
+	if u.running {
+		l.stop(u)
+		if u.turns == nil {
+			l.wait(settlement{use: *u, outcome: o, span: trace.SpanContextFromContext(ctx)})
+			return
+		}
+		l.turn(u)
 	}
+	if u.turns != nil {
+		l.endTurns(u, o, trace.SpanContextFromContext(ctx))
+	}
+}
+
+// stop takes a request out of those that run.
+func (l *Ledger) stop(u *Use) {
 	l.advance()
 	l.running--
 	l.unlink(u)
 	u.running = false
-	if len(l.gpus) == 0 {
-		return
+}
+
+// wait keeps what has just ended until it can be settled. Where it never can be, it is counted instead.
+func (l *Ledger) wait(s settlement) {
+	switch {
+	case len(l.gpus) == 0 && l.seen:
+		l.miss(&s, silent)
+	case len(l.gpus) == 0:
+		l.miss(&s, unread)
+	case len(l.pending) == maxPending:
+		l.miss(&s, tooMany)
+	default:
+		s.segment, s.virtual, s.gpuTime = l.base+len(l.segments)-1, l.virtual, l.gpuTime
+		l.pending = append(l.pending, s)
 	}
-	if len(l.pending) == maxPending {
-		l.dropped[tooMany].Add(1)
-		return
-	}
-	l.pending = append(l.pending, settlement{
-		use: *u, segment: l.base + len(l.segments) - 1, virtual: l.virtual, gpuTime: l.gpuTime,
-		outcome: o, span: trace.SpanContextFromContext(ctx),
-	})
 }
 
 // unlink takes a request out of the list of those that began in its segment.

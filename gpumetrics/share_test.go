@@ -94,7 +94,7 @@ func TestEnergyIsSharedByTime(t *testing.T) {
 	}
 }
 
-// TestTheSharesAddUp plays random requests and readings of random GPUs, and compares the sum over the
+// TestTheSharesAddUp plays random requests with pauses and readings of random GPUs, and compares the sum over the
 // requests with what the GPUs used while any ran, computed step by step.
 func TestTheSharesAddUp(t *testing.T) {
 	for seed := range uint64(200) {
@@ -117,7 +117,7 @@ func TestTheSharesAddUp(t *testing.T) {
 		for g := range ids {
 			readAll(g)
 		}
-		var running []*Use
+		var running, paused []*Use
 		ended := uint64(0)
 		for range 300 {
 			step := time.Duration(r.IntN(3000)) * time.Millisecond
@@ -135,11 +135,17 @@ func TestTheSharesAddUp(t *testing.T) {
 					idle[g] += step.Seconds()
 				}
 			}
-			switch n := r.IntN(10); {
+			switch n := r.IntN(13); {
+			case n < 2 && len(paused) > 0:
+				running, paused = append(running, paused[0]), paused[1:]
+				b.Begin(running[len(running)-1])
 			case n < 3:
 				u := &Use{}
 				b.Begin(u)
 				running = append(running, u)
+			case n >= 10 && len(running) > 0:
+				b.Pause(running[0])
+				running, paused = running[1:], append(paused, running[0])
 			case n < 6 && len(running) > 0:
 				i := r.IntN(len(running))
 				b.End(t.Context(), running[i], Outcome{OutputTokens: 1})
@@ -149,7 +155,7 @@ func TestTheSharesAddUp(t *testing.T) {
 				readAll(r.IntN(gpus))
 			}
 		}
-		for _, u := range running {
+		for _, u := range append(running, paused...) {
 			b.End(t.Context(), u, Outcome{})
 			ended++
 		}
@@ -182,6 +188,37 @@ func TestWhatCannotBeToldIsCountedAndNotRecorded(t *testing.T) {
 			b.at = 3 * time.Second
 			b.read("a", 10, 0, true)
 		}, [len(unsettledReasons)]int64{silent: 1}},
+		"a request that ended before any GPU was read": {func(b *ledgerBench) {
+			var u Use
+			b.Begin(&u)
+			b.at = time.Second
+			b.End(context.Background(), &u, Outcome{})
+			b.at = 2 * time.Second
+			b.read("a", 10, 0, true)
+		}, [len(unsettledReasons)]int64{unread: 1}},
+		"a request after all GPUs were lost": {func(b *ledgerBench) {
+			b.read("a", 0, 0, true)
+			b.at = time.Second
+			b.gone("a")
+			var u Use
+			b.Begin(&u)
+			b.at = 2 * time.Second
+			b.End(context.Background(), &u, Outcome{})
+		}, [len(unsettledReasons)]int64{silent: 1}},
+		"a request with two turns before the GPU was read, and one after": {func(b *ledgerBench) {
+			var u Use
+			for range 2 {
+				b.Begin(&u)
+				b.at += time.Second
+				b.Pause(&u)
+			}
+			b.read("a", 0, 0, true)
+			b.Begin(&u)
+			b.at += time.Second
+			b.End(context.Background(), &u, Outcome{})
+			b.at += time.Second
+			b.read("a", 10, 0, true)
+		}, [len(unsettledReasons)]int64{unread: 1}},
 		"a request in whose time a GPU was lost": {func(b *ledgerBench) {
 			b.read("a", 0, 0, true)
 			b.read("b", 0, 0, true)

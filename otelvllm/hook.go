@@ -8,14 +8,31 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
+// hookContext returns the context that the user's functions get: what is in ctx, without its end, and the span.
+func hookContext(ctx context.Context, span trace.Span) context.Context {
+	return trace.ContextWithSpan(context.WithoutCancel(ctx), span)
+}
+
 // hook runs the user's functions for ended calls.
-func (c *core) hook(caller context.Context, span trace.Span, call Call) {
+func (c *core) hook(ctx context.Context, span trace.Span, call Call) {
 	if len(c.onDone) == 0 {
 		return
 	}
-	ctx := trace.ContextWithSpan(context.WithoutCancel(caller), span)
+	ctx = hookContext(ctx, span)
 	for _, f := range c.onDone {
 		safely(func() { f(ctx, call) })
+	}
+}
+
+// turn tells the user's functions whose turn it is on a WebSocket, where that has changed. The caller holds l.mu.
+func (l *live) turn() {
+	owes := l.answer.Owes()
+	if owes == l.talk.owes {
+		return
+	}
+	l.talk.owes = owes
+	for _, f := range l.core.onIdle {
+		safely(func() { f(l.caller, !owes) })
 	}
 }
 
@@ -33,5 +50,5 @@ func safely(f func()) {
 type hookError struct{ value any }
 
 func (e hookError) Error() string {
-	return fmt.Sprintf("otelvllm: the WithOnDone hook panicked: %v", e.value)
+	return fmt.Sprintf("otelvllm: a hook panicked: %v", e.value)
 }

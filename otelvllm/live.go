@@ -46,6 +46,8 @@ type live struct {
 	span trace.Span
 	item *inflight.Request
 
+	caller context.Context // what hooks get before the end; nil without such
+
 	mu        sync.Mutex
 	ended     bool
 	call      Call
@@ -129,6 +131,9 @@ func (c *core) begin(ctx context.Context, o opening) (context.Context, *live) {
 	}
 	ctx, l.span = c.tracer.Start(ctx, name, opts...)
 	l.ctx = detached(ctx, l.span)
+	if len(c.onIdle) > 0 {
+		l.caller = hookContext(ctx, l.span)
+	}
 	ctx = context.WithValue(ctx, liveKey{}, l)
 	sc := l.span.SpanContext()
 	l.call.TraceID, l.call.SpanID = sc.TraceID(), sc.SpanID()

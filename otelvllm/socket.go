@@ -29,6 +29,7 @@ type talk struct {
 	began time.Duration // when that was; zero: not yet
 	idle  bool          // it is the caller's turn
 	pause bool          // an answer has ended: what comes next is no gap in it
+	owes  bool          // the engine has something to do, as hooks were told last
 }
 
 // heard notes what the engine has said on a WebSocket. The caller holds l.mu.
@@ -47,6 +48,7 @@ func (l *live) heard(now time.Duration, seen wire.Seen) {
 		l.item.Progress(l.at(now), 0)
 	}
 	t.pause = t.pause || seen.Answers > 0
+	l.turn()
 	if !t.idle && !l.answer.Owes() {
 		t.idle = true
 		l.item.Enter(inflight.PhaseIdle, l.at(now))
@@ -62,6 +64,7 @@ func (l *live) said(p []byte) {
 	}
 	l.answer.Sent(p)
 	l.nameModel(clean(l.answer.AskedModel(), maxText))
+	l.turn()
 	t := &l.talk
 	if !t.idle || !l.answer.Owes() {
 		return

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -187,6 +188,37 @@ func TestAHookBesideTheGatewaysOwn(t *testing.T) {
 			return operation.AsString() == "text_completion" && p.Count == 1
 		})
 	})
+}
+
+// TestASilentWebSocketTakesNoShareOfTheGPU lets a request run beside a WebSocket whose caller says nothing: all of the
+// GPU's time is the request's, and the WebSocket gets that of its answer.
+func TestASilentWebSocketTakesNoShareOfTheGPU(t *testing.T) {
+	calls := make(chan otelvllm.Call, 2)
+	b := startBroken(t, fake.H100s(1, fake.Serve)[0], otelvllm.WithOnDone(func(_ context.Context, c otelvllm.Call) { calls <- c }))
+	talk := speak(t, b.callers, http.DefaultTransport, false)
+	talk.transcribe()
+	b.stream()()
+	request := (<-calls).Duration.Seconds()
+	if err := talk.conn.Close(websocket.StatusNormalClosure, "bye"); err != nil {
+		t.Error(err)
+	}
+	open := (<-calls).Duration.Seconds()
+
+	shares := map[string]float64{}
+	waitUntil(t, "shares of both", func() bool {
+		times, _ := b.metric("vllm.request.gpu.time").(metricdata.Histogram[float64])
+		for _, p := range times.DataPoints {
+			operation, _ := p.Attributes.Value("gen_ai.operation.name")
+			shares[operation.AsString()] = p.Sum
+		}
+		return len(shares) == 2
+	})
+	if got := shares["text_completion"]; got < 0.8*request || got > 1.1*request {
+		t.Errorf("the request has %v s of the GPU, want nearly all of its %v s", got, request)
+	}
+	if got := shares["realtime"]; got <= 0 || got > open-request {
+		t.Errorf("the WebSocket has %v s of the GPU, want some, and at most the %v s that it was open before", got, open-request)
+	}
 }
 
 // TestAGPUThatBreaksUnderARequestIsToldEverywhere follows an error of the driver through the whole gateway while a

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
@@ -65,6 +66,7 @@ type realtimeCall struct {
 	spans    *tracetest.InMemoryExporter
 	registry *inflight.Registry
 	ended    chan otelvllm.Call
+	turns    []string // the turns that a hook was told of, with the call's trace; whole once the call has ended
 }
 
 func (w way) dial(t *testing.T, compressed bool) *realtimeCall {
@@ -75,6 +77,9 @@ func (w way) dial(t *testing.T, compressed bool) *realtimeCall {
 	at, transport := w.open(t, c.engine, base, []otelvllm.Option{
 		otelvllm.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSyncer(c.spans))), otelvllm.WithRegistry(c.registry),
 		otelvllm.WithOnDone(func(_ context.Context, call otelvllm.Call) { c.ended <- call }),
+		otelvllm.WithOnIdle(func(ctx context.Context, idle bool) {
+			c.turns = append(c.turns, fmt.Sprint(idle, " ", trace.SpanContextFromContext(ctx).TraceID()))
+		}),
 	})
 	c.speaker = speak(t, at, transport, compressed)
 	return c
@@ -190,6 +195,14 @@ func TestRealtimeIsOneCallOnEveryWay(t *testing.T) {
 			}
 			if call.Usage.Input.N != 78 || call.Usage.Output.N != 44 || !call.Usage.Output.Known || call.Chunks < 2 || call.Chunks > 44 {
 				t.Errorf("got %+v in %d chunks, want 78 and 44 tokens of both answers", call.Usage, call.Chunks)
+			}
+			if n := len(c.turns); n < 4 || n%2 != 0 {
+				t.Errorf("got %d turns, want at least one with each answer, and the caller's after it", n)
+			}
+			for i, got := range c.turns {
+				if want := fmt.Sprint(i%2 == 1, " ", call.TraceID); got != want {
+					t.Errorf("turn %d: got %q, want %q", i, got, want)
+				}
 			}
 			if call.TimeToFirstToken <= 0 || call.TimeToFirstToken > call.Duration || !strings.HasPrefix(call.ResponseID, "sess-") {
 				t.Errorf("got a first token after %s of %s, id %q", call.TimeToFirstToken, call.Duration, call.ResponseID)

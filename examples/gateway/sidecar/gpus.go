@@ -153,14 +153,27 @@ func (s *Sidecar) account(next http.Handler) http.Handler {
 	})
 }
 
-// begin is the other end of account: here the request leaves for the engine.
+// begin is the other end of account: here the request leaves for the engine. A WebSocket does not work yet: its turns
+// tell when it does.
 func (s *Sidecar) begin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if use, ok := r.Context().Value(useKey{}).(*gpumetrics.Use); ok && (r.Method == http.MethodPost || r.Header.Get("Upgrade") != "") {
+		if use, ok := r.Context().Value(useKey{}).(*gpumetrics.Use); ok && r.Method == http.MethodPost {
 			s.ledger.Begin(use)
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// turn lets a WebSocket use the GPUs while the engine has something to do for it.
+func (s *Sidecar) turn(ctx context.Context, idle bool) {
+	use, ok := ctx.Value(useKey{}).(*gpumetrics.Use)
+	switch {
+	case !ok:
+	case idle:
+		s.ledger.Pause(use)
+	default:
+		s.ledger.Begin(use)
+	}
 }
 
 // settle ends a request's use of the GPUs with what its record tells.

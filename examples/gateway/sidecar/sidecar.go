@@ -65,7 +65,7 @@ type Sidecar struct {
 var errDrained = fmt.Errorf("the drain is over: %w", context.DeadlineExceeded)
 
 // New wires a gateway. It starts nothing and opens nothing. opts add to what the gateway sets: a
-// WithOnDone is called after its own.
+// WithOnDone or a WithOnIdle is called after its own.
 func New(config Config, opts ...otelvllm.Option) *Sidecar {
 	s := &Sidecar{Registry: &inflight.Registry{}, config: config}
 	s.Monitor = s.newMonitor()
@@ -79,7 +79,7 @@ func New(config Config, opts ...otelvllm.Option) *Sidecar {
 	s.base, s.cut = context.WithCancelCause(context.Background())
 	opts = append([]otelvllm.Option{
 		otelvllm.WithRegistry(s.Registry), otelvllm.WithModels(config.Models...),
-		otelvllm.WithUsageInjection(config.UsageInjection), otelvllm.WithOnDone(s.settle),
+		otelvllm.WithUsageInjection(config.UsageInjection), otelvllm.WithOnDone(s.settle), otelvllm.WithOnIdle(s.turn),
 	}, opts...)
 	proxy := otelvllm.NewReverseProxy(config.Engine, opts...)
 	s.Handler = s.account(otelvllm.Middleware(opts...)(s.waitReady(s.begin(fullDuplex(proxy)))))
