@@ -25,6 +25,7 @@ func (l *live) join(endpoint *wire.Endpoint, address string, port int, start tim
 	}
 	l.endpoint, l.engine, l.inFlight, l.side.client = endpoint, true, true, true
 	l.answer, l.call.Status, l.evidence.sendErr, l.evidence.bodyErr = nil, 0, nil, nil
+	l.evidence.source, l.evidence.unread = nil, nil
 	l.call.ServerAddress, l.call.ServerPort = address, port
 	l.content.restart()
 	l.call.Attempts++
@@ -65,8 +66,30 @@ func (l *live) sendFailed(err error) {
 	if l.ended {
 		return
 	}
-	l.evidence.sendErr = err
+	l.evidence.sendErr, l.evidence.unread = err, l.evidence.source
 	l.engineEnd = l.now()
+}
+
+// unread notes that the request could not be read, so that there was nothing to send.
+func (l *live) unread(err error) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.evidence.unread = err
+	}
+}
+
+// notRead returns why the request could not be read; nil if it could, or that has not been noted.
+func (l *live) notRead() error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.evidence.unread
 }
 
 // attemptDone makes room for another attempt.

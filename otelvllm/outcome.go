@@ -21,6 +21,8 @@ type evidence struct {
 	ctxErr   error // the caller's context, and why it ended
 	ctxCause error
 	writeErr error // the caller's connection refused a write
+	source   error // what a read of the request's body that streams through returned
+	unread   error // nothing could be sent, since the caller's request could not be read
 	sendErr  error // the last attempt got no answer
 	bodyErr  error // how the engine's answer ended; nil for its proper end
 	fnErr    error // what a wrapped function returned
@@ -48,6 +50,8 @@ func (e *evidence) decide() (Outcome, string) {
 	switch {
 	case e.streamed && e.engine != nil:
 		return Failed, clean(e.engine.Code, maxLabel)
+	case e.unread != nil:
+		return e.decideUnread()
 	case e.sendErr != nil:
 		return e.decideUnanswered()
 	case e.status >= 500:
@@ -90,6 +94,22 @@ func (e *evidence) decideUnanswered() (Outcome, string) {
 		return Deadline, word
 	}
 	return Unreachable, word
+}
+
+// decideUnread is for a call whose request did not arrive whole: that says nothing of the engine.
+func (e *evidence) decideUnread() (Outcome, string) {
+	var broken *net.OpError
+	switch {
+	case isDeadline(e.ctxErr) || isDeadline(e.ctxCause) || isDeadline(e.unread):
+		return Deadline, string(Deadline)
+	case e.ctxErr != nil || errors.Is(e.unread, io.ErrUnexpectedEOF) || errors.As(e.unread, &broken):
+		return CallerLeft, string(CallerLeft)
+	case e.status >= 500:
+		return Failed, strconv.Itoa(e.status)
+	case e.status >= 400:
+		return Rejected, strconv.Itoa(e.status)
+	}
+	return CallerLeft, string(CallerLeft)
 }
 
 // decideError is for a wrapped function that returned an error of its own.

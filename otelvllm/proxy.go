@@ -1,6 +1,8 @@
 package otelvllm
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -22,7 +24,9 @@ const engineIdleTimeout = 4 * time.Second
 // (golang/go#40747). A [Transport] with opts sends the requests.
 //
 // Put [Middleware] with the same options in front of it. If the engine cannot be reached the
-// caller gets 502 with an error body in OpenAI's form. The proxy's fields may be changed before use.
+// Put [Middleware] with the same options in front of it. If the engine cannot be reached the
+// caller gets 502 with an error body in OpenAI's form, and if the request's body cannot be read, 400 or 413. The proxy's
+// fields may be changed before use.
 func NewReverseProxy(engine *url.URL, opts ...Option) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(pr *httputil.ProxyRequest) {
@@ -59,12 +63,20 @@ func engineTransport() *http.Transport {
 	return base
 }
 
-// proxyError answers for an engine that gave no answer.
-func proxyError(w http.ResponseWriter, _ *http.Request, err error) {
+// proxyError answers where there is no answer of the engine's. A request that could not be read is not the engine's fault.
+func proxyError(w http.ResponseWriter, r *http.Request, err error) {
+	status, message := http.StatusBadGateway, "the engine cannot be reached ("+connectionError(err)+")"
+	if unread := liveFrom(r.Context()).notRead(); unread != nil {
+		var tooLarge *http.MaxBytesError
+		status, message = http.StatusBadRequest, "the request's body could not be read"
+		if errors.As(unread, &tooLarge) {
+			status, message = http.StatusRequestEntityTooLarge, "the request's body is too large"
+		}
+	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusBadGateway)
-	_, _ = io.WriteString(w, `{"error":{"message":"the engine cannot be reached (`+connectionError(err)+`)","type":"Bad Gateway","param":null,"code":502}}`)
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, `{"error":{"message":%q,"type":%q,"param":null,"code":%d}}`, message, http.StatusText(status), status)
 }
 
 // bufferPool lends the copy buffers.

@@ -29,6 +29,7 @@ func (a *attempt) readBody(out *http.Request, endpoint *wire.Endpoint) (body []b
 	body, err = io.ReadAll(io.LimitReader(out.Body, maxInjectBody+1))
 	if err != nil {
 		out.Body.Close()
+		liveFrom(a.caller).unread(err)
 		return nil, wire.Request{}, err
 	}
 	if len(body) > maxInjectBody {
@@ -92,10 +93,13 @@ type requestObserver struct {
 
 func (o *requestObserver) Body(p []byte) { o.reader.Write(p) }
 
-func (o *requestObserver) End(error) {
+func (o *requestObserver) End(err error) {
 	o.reader.End()
 	o.live.mu.Lock()
 	defer o.live.mu.Unlock()
+	if err != nil && err != httpwrap.ErrClosed { //nolint:errorlint // the sentinel is passed as it is
+		o.live.evidence.source = err
+	}
 	if !o.live.ended {
 		o.live.describe(o.reader.Request())
 	}

@@ -135,15 +135,15 @@ func (a *attempt) send(base http.RoundTripper, out *http.Request) (*http.Respons
 
 // failed is for an attempt without an answer.
 func (a *attempt) failed(err error) {
-	if err != nil {
+	if a.live != nil {
+		a.live.sendFailed(err)
+	}
+	if err != nil && a.live.notRead() == nil {
 		word := connectionError(err)
 		if a.caller.Err() == nil || isDeadline(a.caller.Err()) {
 			a.span.SetAttributes(semconv.ErrorTypeKey.String(word))
 			a.span.SetStatus(codes.Error, word)
 		}
-	}
-	if a.live != nil {
-		a.live.sendFailed(err)
 	}
 	a.finish(nil)
 }
