@@ -23,8 +23,13 @@ import (
 // children, its metrics and its record. Bytes, headers, flushes, errors and panics are what they
 // would be without it; nothing is read ahead and nothing is held back.
 //
-// A request whose path is not an inference endpoint gets the SERVER span alone. A handler that
-// calls the engine through [Transport] with the request's context shares its record.
+// A request whose path is not an inference endpoint gets the SERVER span alone; where its handler asks the engine, as
+// one of a path of your own such as /ask does, [Transport] or [Request] makes the request span below it. A handler of an
+// inference endpoint that calls the engine through [Transport] with the request's context shares its record.
+//
+// In a chain of middleware, what stands inside and refuses requests, such as a rate limit, has its refusals recorded as
+// rejected requests. What stands outside has not, and what it puts into the context is there for [WithOnDone]. The
+// handler finds the request span by [trace.SpanFromContext], to add attributes to it.
 func Middleware(opts ...Option) func(http.Handler) http.Handler {
 	c := newCore(opts)
 	return func(next http.Handler) http.Handler {

@@ -15,6 +15,8 @@ import (
 )
 
 // Option changes a default of [Middleware], [NewTransport], [NewReverseProxy] and [NewContext].
+// A request that passes a Middleware and a Transport is one call, and Middleware's options hold for it; only what is
+// done on the way to the engine, as [WithUsageInjection] says, is Transport's. Give both the same.
 type Option func(*config)
 
 // config is what the options set.
@@ -101,6 +103,10 @@ func WithFilter(keep func(*http.Request) bool) Option {
 // WithOnDone calls f with the record of each call when it has ended, on the goroutine that ended
 // it. f must not block. A panic of f is passed to the OpenTelemetry error handler. Given more than
 // once, each f is called, in the order given; nil adds none.
+//
+// The context has what that of the request has, as it came to Middleware, Transport or Request; it is never cancelled,
+// and carries the request span, which has ended: metrics that f records with it get exemplars. This is the place for
+// metrics of your own, such as tokens by tenant.
 func WithOnDone(f func(context.Context, Call)) Option {
 	return func(c *config) {
 		if f != nil {

@@ -53,6 +53,10 @@ type Info struct {
 // entry in the registry. It returns fn's error, which decides the outcome unless a [Transport] used
 // with fn's context knows better. A panic passes through and is recorded. Within a request that is
 // already being recorded, Request only fills in what info tells.
+//
+// Without a Transport, an error of fn makes the outcome Failed, or Deadline or CallerLeft where it says
+// so ([context.DeadlineExceeded], a Timeout method, [context.Canceled]). Its error.type is "_OTHER",
+// unless the error, or one that it wraps, has a method ErrorType() string: a word of few values.
 func Request(ctx context.Context, info Info, fn func(context.Context) error) (err error) {
 	if info.Operation == "" {
 		info.Operation = operationUnclassified
