@@ -30,7 +30,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "use GET or HEAD", http.StatusMethodNotAllowed)
 		return
 	case !p.hostAllowed(r):
-		http.Error(w, "this page is not served under that name; ask for it by IP address or as localhost, or allow the name", http.StatusMisdirectedRequest)
+		refuseHost(w)
 		return
 	}
 	switch r.URL.Path {
@@ -51,6 +51,22 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// Guard refuses requests with a Host header under which the page is not served, and leaves the others to next. It is for what
+// is served beside the page: a name that a stranger points here must not read that either.
+func (p *Page) Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !p.hostAllowed(r) {
+			refuseHost(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func refuseHost(w http.ResponseWriter) {
+	http.Error(w, "this page is not served under that name; ask for it by IP address or as localhost, or allow the name", http.StatusMisdirectedRequest)
 }
 
 // ownPage refuses what another site's page asks for. It could not read the answer, but it could use

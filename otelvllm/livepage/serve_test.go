@@ -127,9 +127,15 @@ func TestTheHostHeaderIsChecked(t *testing.T) {
 				r = loopback(r)
 			}
 			w := httptest.NewRecorder()
-			New(Source{}, WithHosts(c.hosts...)).ServeHTTP(w, r)
+			p := New(Source{}, WithHosts(c.hosts...))
+			p.ServeHTTP(w, r)
 			if w.Code != c.want {
 				t.Errorf("got %d, want %d", w.Code, c.want)
+			}
+			w = httptest.NewRecorder()
+			p.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })).ServeHTTP(w, r)
+			if w.Code != c.want {
+				t.Errorf("beside the page: got %d, want %d", w.Code, c.want)
 			}
 		})
 	}

@@ -6,14 +6,14 @@ import "net/http"
 func (s *Sidecar) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.Page)
-	mux.Handle("GET /requests", s.Registry)
-	mux.Handle("GET /findings", s.Watchdog)
-	mux.Handle("GET /evidence", s.Watchdog.EvidenceHandler())
-	mux.Handle("GET /health", s.Health.Handler())
+	mux.Handle("GET /requests", s.Page.Guard(s.Registry))
+	mux.Handle("GET /findings", s.Page.Guard(s.Watchdog))
+	mux.Handle("GET /evidence", s.Page.Guard(s.Watchdog.EvidenceHandler()))
+	mux.Handle("GET /health", s.Page.Guard(s.Health.Handler()))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	if s.config.Metrics != nil {
-		mux.Handle("GET /metrics", s.config.Metrics)
+		mux.Handle("GET /metrics", s.Page.Guard(s.config.Metrics))
 	}
 	return mux
 }
