@@ -98,8 +98,8 @@ func rows() []row {
 
 var utilizationRows = []row{
 	{reading: UtilizationGeneral, metric: "hw.gpu.utilization", attrs: with(keyTask, "general"), tier: Fast, check: ratio, call: "nvmlDeviceGetUtilizationRates", absent: inMIG},
-	{reading: UtilizationEncoder, metric: "hw.gpu.utilization", attrs: with(keyTask, "encoder"), tier: Fast, check: ratio, call: "nvmlDeviceGetEncoderUtilization", absent: inMIG},
-	{reading: UtilizationDecoder, metric: "hw.gpu.utilization", attrs: with(keyTask, "decoder"), tier: Fast, check: ratio, call: "nvmlDeviceGetDecoderUtilization", absent: inMIG},
+	{reading: UtilizationEncoder, metric: "hw.gpu.utilization", attrs: with(keyTask, "encoder"), tier: Slow, check: ratio, call: "nvmlDeviceGetEncoderUtilization", absent: inMIG},
+	{reading: UtilizationDecoder, metric: "hw.gpu.utilization", attrs: with(keyTask, "decoder"), tier: Slow, check: ratio, call: "nvmlDeviceGetDecoderUtilization", absent: inMIG},
 	{reading: UtilizationJPEG, metric: "hw.gpu.utilization", attrs: with(keyTask, "jpeg"), tier: Slow, check: ratio, call: "nvmlDeviceGetJpgUtilization", absent: "in MIG mode; " + newDriver},
 	{reading: UtilizationOFA, metric: "hw.gpu.utilization", attrs: with(keyTask, "ofa"), tier: Slow, check: ratio, call: "nvmlDeviceGetOfaUtilization", absent: "in MIG mode; " + newDriver},
 	{reading: MemoryControllerUtilization, metric: "nvidia.gpu.memory.controller.utilization", tier: Fast, check: ratio, call: "nvmlDeviceGetUtilizationRates", absent: inMIG},

@@ -4,7 +4,7 @@ var clockRows = []row{
 	{reading: ClockGraphics, metric: "nvidia.gpu.clock.frequency", attrs: with(keyDomain, "graphics"), tier: Fast, check: hertz, call: "nvmlDeviceGetClockInfo", absent: "in MIG instances"},
 	{reading: ClockSM, metric: "nvidia.gpu.clock.frequency", attrs: with(keyDomain, "sm"), tier: Fast, check: hertz, call: "nvmlDeviceGetClockInfo", absent: "in MIG instances"},
 	{reading: ClockMemory, metric: "nvidia.gpu.clock.frequency", attrs: with(keyDomain, "memory"), tier: Fast, check: hertz, call: "nvmlDeviceGetClockInfo", absent: "in MIG instances"},
-	{reading: ClockVideo, metric: "nvidia.gpu.clock.frequency", attrs: with(keyDomain, "video"), tier: Fast, check: hertz, call: "nvmlDeviceGetClockInfo", absent: "in MIG instances"},
+	{reading: ClockVideo, metric: "nvidia.gpu.clock.frequency", attrs: with(keyDomain, "video"), tier: Slow, check: hertz, call: "nvmlDeviceGetClockInfo", absent: "in MIG instances"},
 	{reading: ClockLimitGraphics, metric: "nvidia.gpu.clock.frequency.limit", attrs: with(keyDomain, "graphics"), check: hertz, call: "nvmlDeviceGetMaxClockInfo", absent: "in MIG instances"},
 	{reading: ClockLimitSM, metric: "nvidia.gpu.clock.frequency.limit", attrs: with(keyDomain, "sm"), check: hertz, call: "nvmlDeviceGetMaxClockInfo", absent: "in MIG instances"},
 	{reading: ClockLimitMemory, metric: "nvidia.gpu.clock.frequency.limit", attrs: with(keyDomain, "memory"), check: hertz, call: "nvmlDeviceGetMaxClockInfo", absent: "in MIG instances"},

@@ -76,12 +76,10 @@ func (c *card) fast(s *gpumetrics.Sample) {
 func (c *card) utilization(s *gpumetrics.Sample) {
 	a, work := c.meter.now, c.work()
 	if len(c.gpu.Instances) > 0 {
-		unsupported(s, gpumetrics.UtilizationGeneral, gpumetrics.MemoryControllerUtilization, gpumetrics.UtilizationEncoder, gpumetrics.UtilizationDecoder)
+		unsupported(s, gpumetrics.UtilizationGeneral, gpumetrics.MemoryControllerUtilization)
 	} else {
 		s.Set(gpumetrics.UtilizationGeneral, math.Round(clamp(a.Utilization)*100)/100)
 		s.Set(gpumetrics.MemoryControllerUtilization, math.Round(work*70)/100)
-		s.Set(gpumetrics.UtilizationEncoder, 0)
-		s.Set(gpumetrics.UtilizationDecoder, 0)
 	}
 	if !c.gpu.Model.Profiling {
 		for r := gpumetrics.GraphicsUtilization; r <= gpumetrics.MMAStallUtilization; r++ {
@@ -110,23 +108,27 @@ func (c *card) work() float64 {
 	return clamp(used / (1 - spinPower))
 }
 
+// clock is that of the multiprocessors.
+func (c *card) clock() float64 {
+	m, clock := &c.meter, c.gpu.Model.SMClock
+	switch {
+	case m.hot || m.now.PowerBrake:
+		return clock * 0.55
+	case capped(m.power, &c.gpu):
+		return clock * 0.85
+	case m.now.Utilization < 0.05:
+		return min(345e6, clock)
+	}
+	return clock
+}
+
 // clocks tells the clocks and what holds them down.
 func (c *card) clocks(s *gpumetrics.Sample) {
 	g, m := &c.gpu.Model, &c.meter
-	clock := g.SMClock
-	isCapped := capped(m.power, &c.gpu)
-	switch {
-	case m.hot || m.now.PowerBrake:
-		clock *= 0.55
-	case isCapped:
-		clock *= 0.85
-	case m.now.Utilization < 0.05:
-		clock = min(345e6, clock)
-	}
+	clock, isCapped := c.clock(), capped(m.power, &c.gpu)
 	s.Set(gpumetrics.ClockGraphics, clock)
 	s.Set(gpumetrics.ClockSM, clock)
 	s.Set(gpumetrics.ClockMemory, g.MemoryClock)
-	s.Set(gpumetrics.ClockVideo, g.VideoClock*clock/g.SMClock)
 	s.Set(gpumetrics.PerformanceState, c.performance())
 	for r := gpumetrics.ClockEventApplications; r <= gpumetrics.ClockEventReliability; r++ {
 		s.SetState(r, false)
@@ -156,8 +158,15 @@ func (c *card) performance() float64 {
 // slow tells what moves little.
 func (c *card) slow(s *gpumetrics.Sample) {
 	g, m := &c.gpu.Model, &c.meter
-	s.Set(gpumetrics.UtilizationJPEG, 0)
-	s.Set(gpumetrics.UtilizationOFA, 0)
+	if len(c.gpu.Instances) > 0 {
+		unsupported(s, gpumetrics.UtilizationEncoder, gpumetrics.UtilizationDecoder, gpumetrics.UtilizationJPEG, gpumetrics.UtilizationOFA)
+	} else {
+		s.Set(gpumetrics.UtilizationEncoder, 0)
+		s.Set(gpumetrics.UtilizationDecoder, 0)
+		s.Set(gpumetrics.UtilizationJPEG, 0)
+		s.Set(gpumetrics.UtilizationOFA, 0)
+	}
+	s.Set(gpumetrics.ClockVideo, g.VideoClock*c.clock()/g.SMClock)
 	s.Set(gpumetrics.BAR1Used, 3*mib)
 	s.Set(gpumetrics.PowerLimitRequested, g.MaxPower)
 	s.Set(gpumetrics.PowerLimitDefault, g.MaxPower)

@@ -90,8 +90,6 @@ var questions = []question{
 	{gpumetrics.Fast, callUtilization, 0, false, []output{
 		percent(gpumetrics.UtilizationGeneral, 0), percent(gpumetrics.MemoryControllerUtilization, 1),
 	}},
-	{gpumetrics.Fast, callEncoder, 0, false, []output{percent(gpumetrics.UtilizationEncoder, 0)}},
-	{gpumetrics.Fast, callDecoder, 0, false, []output{percent(gpumetrics.UtilizationDecoder, 0)}},
 	{gpumetrics.Fast, callTemperature, 0, false, celsius(gpumetrics.TemperatureGPU)},
 	{gpumetrics.Fast, callMargin, 0, false, []output{
 		{reading: gpumetrics.TemperatureMargin, scale: 1, min: -mostCelsius, max: mostCelsius},
@@ -99,7 +97,6 @@ var questions = []question{
 	{gpumetrics.Fast, callClock, 0, false, clock(gpumetrics.ClockGraphics)},
 	{gpumetrics.Fast, callClock, 1, false, clock(gpumetrics.ClockSM)},
 	{gpumetrics.Fast, callClock, 2, false, clock(gpumetrics.ClockMemory)},
-	{gpumetrics.Fast, callClock, 3, false, clock(gpumetrics.ClockVideo)},
 	{gpumetrics.Fast, callPerformanceState, 0, false, []output{
 		{reading: gpumetrics.PerformanceState, scale: 1, max: 15},
 	}}, // 32: not known
@@ -108,6 +105,9 @@ var questions = []question{
 	{gpumetrics.Fast, callEnergy, 0, true, count(gpumetrics.Energy, 64)},
 	{gpumetrics.Fast, callPCIeReplay, 0, true, count(gpumetrics.PCIeReplay, 32)},
 
+	{gpumetrics.Slow, callEncoder, 0, false, []output{percent(gpumetrics.UtilizationEncoder, 0)}},
+	{gpumetrics.Slow, callDecoder, 0, false, []output{percent(gpumetrics.UtilizationDecoder, 0)}},
+	{gpumetrics.Slow, callClock, 3, false, clock(gpumetrics.ClockVideo)},
 	{gpumetrics.Slow, callJPEG, 0, false, []output{percent(gpumetrics.UtilizationJPEG, 0)}},
 	{gpumetrics.Slow, callOFA, 0, false, []output{percent(gpumetrics.UtilizationOFA, 0)}},
 	{gpumetrics.Slow, callBAR1, 0, false, []output{byteCount(gpumetrics.BAR1Total, 0, 1), byteCount(gpumetrics.BAR1Used, 1, 0)}},
