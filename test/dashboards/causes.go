@@ -33,5 +33,5 @@ func causesPanel() panel {
 	for _, c := range causes {
 		b.WriteString("| `" + c.code + "` | " + c.means + " | [guide](" + guideURL + "#" + c.section + ") |\n")
 	}
-	return panel{title: "Causes", kind: kindText, w: 24, h: 16, markdown: b.String()}
+	return panel{title: "Causes", kind: kindText, w: 24, h: 20, markdown: b.String()}
 }

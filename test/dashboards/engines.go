@@ -6,6 +6,10 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 )
 
+// ofRank is the legend of an engine's rank. The instance that read it stands there too: beside each of several gateways,
+// the engine has the same address.
+const ofRank = "{{server_address}}:{{server_port}} rank {{vllm_engine_rank}} ({{instance}})"
+
 const ofEngine = ofInstance + `, server_address=~"$engine", vllm_model=~"$model"`
 
 func enginesBoard() board {
@@ -36,14 +40,14 @@ func servePanels() []panel {
 	toFindings := []link{{"Why, and what to do (findings)", "${live:raw}/findings"}, {"What to do when an engine does not serve", guideURL + "#connection-refused-502-503-500"}}
 	return []panel{
 		{
-			title: "Engines that do not serve", kind: kindStat, w: 4, h: 7, none: "no data", links: toFindings,
+			title: "Engines that do not serve", kind: kindStat, w: 4, h: 7, now: true, none: "no data", links: toFindings,
 			about:   "They load, sleep, hang, are dead or cannot be reached. vLLM's own /health is no proof: it is 200 while the engine hangs.",
 			queries: []query{{expr: `count(vllm_engine_up_ratio{` + engine + `} == 0) or 0 * count(vllm_engine_up_ratio{` + engine + `})`, legend: "down"}},
 			steps:   []step{{0, "green"}, {1, "red"}},
 		},
 		{
 			title: "Engines", kind: kindTable, w: 12, h: 7, none: "no engine is read",
-			about: "Old readings say that the engine's API server hangs or is short of CPU.",
+			about: "Age is that of the readings: old ones say that the engine's API server hangs or is short of CPU.",
 			queries: []query{
 				{expr: byEngine(`max`, `vllm_engine_up_ratio{`+engine+`}`)},
 				{expr: byEngine(`max`, `vllm_engine_scrape_age_seconds{`+engine+`}`)},
@@ -52,18 +56,18 @@ func servePanels() []panel {
 				{expr: byEngine(`sum`, `engine:vllm_engine_tokens:rate3m{`+engine+`}`)},
 			},
 			columns: []column{
-				{"server_address", "Engine", "", toFindings},
-				{"server_port", "Port", "", nil},
-				{"instance", "Read by", "", nil},
-				{"Value #A", "Serves", "bool_yes_no", nil},
-				{"Value #B", "Age of readings", "s", nil},
-				{"Value #C", "Running", "short", nil},
-				{"Value #D", "Waiting", "short", nil},
-				{"Value #E", "Tokens/s", "short", nil},
+				{"server_address", "Engine", "", toFindings, nil},
+				{"server_port", "Port", "", nil, nil},
+				{"instance", "Read by", "", nil, nil},
+				{"Value #A", "Serves", "", nil, yesOrNo},
+				{"Value #B", "Age", "s", nil, nil},
+				{"Value #C", "Running", "short", nil, nil},
+				{"Value #D", "Waiting", "short", nil, nil},
+				{"Value #E", "Tokens/s", "short", nil, nil},
 			},
 		},
 		{
-			title: "Waiting", kind: kindStat, w: 4, h: 7, none: "no data", about: "Requests in the engines' queues.",
+			title: "Waiting", kind: kindStat, w: 4, h: 7, none: "no data", about: "Requests in the engines' queues. Where several gateways read one engine, choose one instance: each of them counts.",
 			queries: []query{{expr: `sum(vllm_scheduler_requests{` + ofEngine + `, vllm_request_state="waiting"})`, legend: "waiting"}},
 			steps:   []step{{0, "green"}, {10, "yellow"}, {100, "red"}},
 		},
@@ -89,46 +93,46 @@ func queuePanels() []panel {
 		},
 		{
 			title: "KV cache, by rank", unit: "percentunit", max: cog.ToPtr(1.0), links: waits,
-			queries: []query{{expr: `vllm_kv_cache_utilization_ratio{` + ofEngine + `}`, legend: "{{server_address}} rank {{vllm_engine_rank}}"}},
+			queries: []query{{expr: `vllm_kv_cache_utilization_ratio{` + ofEngine + `}`, legend: ofRank}},
 		},
 		{
 			title: "Preemptions", unit: "ops", about: "Requests thrown out of the KV cache and computed again. Above zero for long: lower --max-num-seqs.",
-			queries: []query{{expr: `engine:vllm_scheduler_preemptions:rate5m{` + ofEngine + `}`, legend: "{{server_address}} {{vllm_model}}"}},
+			queries: []query{{expr: `engine:vllm_scheduler_preemptions:rate5m{` + ofEngine + `}`, legend: "{{server_address}}:{{server_port}} {{vllm_model}} ({{instance}})"}},
 		},
 		{
 			title: "Prompts found in the prefix cache", unit: "percentunit", max: cog.ToPtr(1.0), about: "Share of the prompts' tokens that need no prefill.",
-			queries: []query{{expr: `engine:vllm_prefix_cache_hits:ratio_rate5m{` + ofEngine + `}`, legend: "{{server_address}} {{vllm_model}}"}},
+			queries: []query{{expr: `engine:vllm_prefix_cache_hits:ratio_rate5m{` + ofEngine + `}`, legend: "{{server_address}}:{{server_port}} {{vllm_model}} ({{instance}})"}},
 		},
 		{
 			title: "Asleep", unit: "bool_yes_no", max: cog.ToPtr(1.0), about: "An engine that sleeps (POST /sleep) or is paused holds what comes.",
-			queries: []query{{expr: `vllm_engine_asleep_ratio{` + ofEngine + `}`, legend: "{{server_address}} rank {{vllm_engine_rank}}"}},
+			queries: []query{{expr: `vllm_engine_asleep_ratio{` + ofEngine + `}`, legend: ofRank}},
 		},
 	}
 }
 
 func workPanels() []panel {
 	rate := func(metric string) string {
-		return fmt.Sprintf(`sum by (server_address, vllm_engine_rank) (rate(%s{%s}[$__rate_interval]))`, metric, ofEngine)
+		return fmt.Sprintf(`sum by (instance, server_address, server_port, vllm_engine_rank) (rate(%s{%s}[$__rate_interval]))`, metric, ofEngine)
 	}
 	return []panel{
 		{
-			title: "Tokens generated", unit: "short", about: "Per second, those of requests that are aborted later too.",
-			queries: []query{{expr: `engine:vllm_engine_generation_tokens:rate5m{` + ofEngine + `}`, legend: "{{server_address}} {{vllm_model}}"}},
+			title: "Tokens generated a second", unit: "short", about: "Those of requests that are aborted later too.",
+			queries: []query{{expr: `engine:vllm_engine_generation_tokens:rate5m{` + ofEngine + `}`, legend: "{{server_address}}:{{server_port}} {{vllm_model}} ({{instance}})"}},
 		},
 		{
-			title: "Prompt tokens read in", unit: "short", about: "Per second.",
-			queries: []query{{expr: `engine:vllm_engine_prompt_tokens:rate5m{` + ofEngine + `}`, legend: "{{server_address}} {{vllm_model}}"}},
+			title: "Prompt tokens read in a second", unit: "short",
+			queries: []query{{expr: `engine:vllm_engine_prompt_tokens:rate5m{` + ofEngine + `}`, legend: "{{server_address}}:{{server_port}} {{vllm_model}} ({{instance}})"}},
 		},
 		{
-			title: "Tokens generated, by rank", unit: "short", about: "A rank at zero beside others that go on has left the group: engine_wedged, collective_skew.",
-			queries: []query{{expr: rate("vllm_engine_generation_tokens_total"), legend: "{{server_address}} rank {{vllm_engine_rank}}"}},
+			title: "Tokens generated a second, by rank", unit: "short", about: "A rank at zero beside others that go on has left the group: engine_wedged, collective_skew.",
+			queries: []query{{expr: rate("vllm_engine_generation_tokens_total"), legend: ofRank}},
 		},
 		{
 			title: "Age of the readings", unit: "s",
-			queries: []query{{expr: `vllm_engine_scrape_age_seconds{` + ofInstance + `, server_address=~"$engine"}`, legend: "{{server_address}}:{{server_port}}"}},
+			queries: []query{{expr: `vllm_engine_scrape_age_seconds{` + ofInstance + `, server_address=~"$engine"}`, legend: "{{server_address}}:{{server_port}} ({{instance}})"}},
 		},
 		{
-			title: "Energy of a token", unit: "joule", about: "Of the GPUs beside the gateway, idle time included.",
+			title: "Energy of a token", unit: "joule", none: "no GPU is read", about: "Of the GPUs beside the gateway, idle time included.",
 			queries: []query{{expr: `job_instance:hw_energy_joules_per_token:ratio_rate5m{` + ofInstance + `}`, legend: "{{instance}}"}},
 		},
 	}

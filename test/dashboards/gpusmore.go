@@ -4,19 +4,21 @@ package dashboards
 const energyPerToken = "vllm_request_gpu_energy_per_token_joules"
 
 func gpuLinkPanels() []panel {
-	up := panel{title: "Links to other GPUs", unit: "bool_on_off", about: "A link that is down slows every collective.", queries: []query{{expr: `hw_network_up{` + ofPart + `}`, legend: "{{hw_id}}"}}}
-	speed := panel{title: "Speed of links", unit: "Bps", queries: []query{{expr: `hw_network_bandwidth_limit_bytes_per_second{` + ofPart + `}`, legend: "{{hw_id}}"}}}
+	up := panel{title: "Links that are down", unit: "short", about: "One that is down slows every collective.", queries: []query{{
+		expr: `count by (hw_parent) (hw_network_up{` + ofPart + `}) - sum by (hw_parent) (hw_network_up{` + ofPart + `})`, legend: "{{hw_parent}}",
+	}}}
+	speed := panel{title: "Speed of the slowest link", unit: "Bps", queries: []query{{expr: `min by (hw_parent) (hw_network_bandwidth_limit_bytes_per_second{` + ofPart + `})`, legend: "{{hw_parent}}"}}}
 	lanes := one("PCIe lanes", "short", "nvidia_gpu_pcie_link_width", "{{hw_id}}", "Fewer than it has: seat the card or its riser again.")
-	lanes.queries = append(lanes.queries, query{expr: `nvidia_gpu_pcie_link_width_limit{` + ofGPU + `}`, legend: "has {{hw_id}}"})
+	lanes.queries = append(lanes.queries, asTold("nvidia_gpu_pcie_link_width_limit", "has {{hw_id}}"))
 	generation := one("PCIe generation", "short", "nvidia_gpu_pcie_link_generation_ratio", "{{hw_id}}", "An idle GPU lowers it.")
-	generation.queries = append(generation.queries, query{expr: `nvidia_gpu_pcie_link_generation_limit_ratio{` + ofGPU + `}`, legend: "highest {{hw_id}}"})
+	generation.queries = append(generation.queries, asTold("nvidia_gpu_pcie_link_generation_limit_ratio", "highest {{hw_id}}"))
 	return []panel{
 		rateOf("Between GPUs", "Bps", "hw_network_io_bytes_total", "network_io_direction", "{{hw_id}} {{network_io_direction}}", "Near zero on busy GPUs of one engine: they spin in a collective."),
 		up, speed,
 		rateOf("PCIe", "Bps", "hw_gpu_io_bytes_total", "network_io_direction", "{{hw_id}} {{network_io_direction}}", ""),
 		one("PCIe, as the driver samples it", "Bps", "nvidia_gpu_pcie_throughput_bytes_per_second", "{{hw_id}} {{network_io_direction}}", "Where it is asked for."),
 		lanes, generation,
-		one("Fabric: state", "short", "nvidia_gpu_fabric_state", "{{hw_id}} {{nvidia_gpu_fabric_state}}", ""),
+		where(one("Fabric: state", "short", "nvidia_gpu_fabric_state", "{{hw_id}} {{nvidia_gpu_fabric_state}}", ""), "", " == 1"),
 		one("Fabric: checks", "bool", "nvidia_gpu_fabric_health_ratio", "{{hw_id}} {{nvidia_gpu_fabric_check}}", ""),
 	}
 }
@@ -40,8 +42,10 @@ func gpuRarePanels() []panel {
 	bar := one("BAR1", "bytes", "nvidia_gpu_bar1_usage_bytes", "{{hw_id}}", "The window through which the host sees the memory.")
 	bar.queries = append(bar.queries, query{expr: `nvidia_gpu_bar1_limit_bytes{` + ofGPU + `}`, legend: "size {{hw_id}}"})
 	protected := one("Protected memory", "bytes", "nvidia_gpu_memory_protected_usage_bytes", "{{hw_id}}", "Of confidential computing.")
-	protected.queries = append(protected.queries, query{expr: `nvidia_gpu_memory_protected_limit_bytes{` + ofGPU + `}`, legend: "size {{hw_id}}"})
+	protected.queries = append(protected.queries, asTold("nvidia_gpu_memory_protected_limit_bytes", "size {{hw_id}}"))
 	return []panel{
+		share(where(one("Coders, JPEG, optical flow", "", "hw_gpu_utilization_ratio", "{{hw_id}} {{hw_gpu_task}}", ""), `hw_gpu_task!="general"`, "")),
+		share(where(one("Tensor cores, by pipe", "", "nvidia_gpu_tensor_utilization_ratio", "{{hw_id}} {{nvidia_gpu_tensor_pipe}}", ""), `nvidia_gpu_tensor_pipe!="any"`, "")),
 		share(one("Graphics or compute engine", "", "nvidia_gpu_graphics_utilization_ratio", "{{hw_id}}", "")),
 		share(one("Occupancy", "", "nvidia_gpu_sm_occupancy_ratio", "{{hw_id}}", "")),
 		share(one("Floating point", "", "nvidia_gpu_fp_utilization_ratio", "{{hw_id}} {{nvidia_gpu_fp_precision}}", "")),
@@ -54,26 +58,26 @@ func gpuRarePanels() []panel {
 		one("Confidential computing", "bool_on_off", "nvidia_gpu_confidential_compute", "{{hw_id}}", ""),
 		one("Parts of divided GPUs", "short", "nvidia_gpu_mig_instances", "{{hw_id}}", ""),
 		{
-			title: "What they are", kind: kindTable, w: 24, queries: []query{{expr: `nvidia_gpu_info_ratio{` + ofGPU + `}`}},
+			title: "What they are", kind: kindTable, w: 24, h: 11, none: "no GPU is read", sortBy: "Number", queries: []query{{expr: `nvidia_gpu_info_ratio{` + ofGPU + `}`}},
 			columns: []column{
-				{"hw_id", "GPU", "", nil},
-				{"hw_name", "Model", "", nil},
-				{"instance", "Instance", "", nil},
-				{"nvidia_gpu_index", "Index", "", nil},
-				{"nvidia_gpu_pci_bus_id", "PCI", "", nil},
-				{"hw_driver_version", "Driver", "", nil},
-				{"nvidia_gpu_cuda_version", "CUDA", "", nil},
-				{"hw_firmware_version", "VBIOS", "", nil},
-				{"nvidia_gpu_ecc_mode", "ECC", "", nil},
-				{"nvidia_mig_profile", "MIG", "", nil},
+				{"hw_id", "GPU", "", nil, nil},
+				{"hw_name", "Model", "", nil, nil},
+				{"instance", "Instance", "", nil, nil},
+				{"nvidia_gpu_index", "Number", "", nil, nil},
+				{"nvidia_gpu_pci_bus_id", "PCI", "", nil, nil},
+				{"hw_driver_version", "Driver", "", nil, nil},
+				{"nvidia_gpu_cuda_version", "CUDA", "", nil, nil},
+				{"hw_firmware_version", "VBIOS", "", nil, nil},
+				{"nvidia_gpu_ecc_mode", "ECC", "", nil, nil},
+				{"nvidia_mig_profile", "MIG", "", nil, nil},
 			},
 		},
 	}
 }
 
 func gpuSamplerPanels() []panel {
-	took := `histogram_quantile(0.95, sum by (hw_id, nvidia_gpu_sampler_tier, le) (rate(nvidia_gpu_sampler_duration_seconds_bucket{` + ofGPU + `}[$__rate_interval]))) or ` +
-		`histogram_quantile(0.95, sum by (hw_id, nvidia_gpu_sampler_tier) (rate(nvidia_gpu_sampler_duration_seconds{` + ofGPU + `}[$__rate_interval])))`
+	took := `histogram_quantile(0.95, sum by (hw_id, nvidia_gpu_sampler_tier, le) (rate(nvidia_gpu_sampler_duration_seconds_bucket{` + ofGPU + `, nvidia_gpu_sampler_tier!="once"}[$__rate_interval]))) or ` +
+		`histogram_quantile(0.95, sum by (hw_id, nvidia_gpu_sampler_tier) (rate(nvidia_gpu_sampler_duration_seconds{` + ofGPU + `, nvidia_gpu_sampler_tier!="once"}[$__rate_interval])))`
 	return []panel{
 		one("Age of the readings", "s", "nvidia_gpu_sampler_age_seconds", "{{hw_id}}", ""),
 		one("A driver call does not return", "bool_yes_no", "nvidia_gpu_sampler_wedged_ratio", "{{hw_id}}", "For five seconds or more."),

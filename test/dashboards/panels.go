@@ -1,8 +1,6 @@
 package dashboards
 
 import (
-	"strings"
-
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
@@ -28,18 +26,20 @@ type panel struct {
 	about string // what it shows and what to do about it; behind the i of the title
 	kind  string // kindPlot unless set
 	unit  string // one of Grafana's units
-	w, h  uint32 // of 24 columns; 8 by 8 unless set
+	w, h  uint32 // of 24 columns; 8 by 9 unless set
 
 	queries  []query
 	links    []link
 	steps    []step // colours by value; none: the palette
-	mappings map[string]string
+	whole    bool   // shows no fractions
 	min, max *float64
 	stack    bool
+	now      bool   // of a stat: asks for this moment, where a range ends at its last whole step
 	none     string // what stands where there is no data
 
 	markdown string   // of a text
 	columns  []column // of a table: those that are shown, in their order
+	sortBy   string   // of a table: the title of a column
 }
 
 type query struct {
@@ -59,7 +59,23 @@ type step struct {
 type column struct {
 	field, title, unit string
 	links              []link
+	words              []word // what values say, and in which colour
 }
+
+// word is what a value of a column says.
+type word struct{ value, text, color string }
+
+// The words of columns that say yes or no, good or bad.
+var (
+	yesOrNo    = []word{{"0", "No", "red"}, {"1", "Yes", "green"}}
+	severities = []word{{"critical", "critical", "red"}, {"warning", "warning", "orange"}, {"info", "info", "blue"}}
+)
+
+// leastColumn is the width in pixels that a column has at least. Grafana's own is 150, which hides the last columns.
+const leastColumn = 70.0
+
+// noColor is the colour of a stat without a value: neither good nor bad.
+const noColor = "#5a5f69"
 
 var dataSource = common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr(uidPrometheus)}
 
@@ -70,14 +86,14 @@ func (p panel) build(id uint32) dashboard.Panel {
 	}
 	built := dashboard.Panel{
 		Type: kind, Id: &id, Title: &p.title, Datasource: &dataSource,
-		GridPos:     &dashboard.GridPos{W: or(p.w, 8), H: or(p.h, 8)},
+		GridPos:     &dashboard.GridPos{W: or(p.w, 8), H: or(p.h, 9)}, // 9: a legend of three lines is whole
 		FieldConfig: &dashboard.FieldConfigSource{Defaults: p.fields(kind), Overrides: []dashboard.DashboardFieldConfigSourceOverrides{}},
 	}
 	if p.about != "" {
 		built.Description = &p.about
 	}
 	for i, q := range p.queries {
-		built.Targets = append(built.Targets, q.build(kind, string(rune('A'+i))))
+		built.Targets = append(built.Targets, q.build(kind, string(rune('A'+i)), p.now || kind == kindTable))
 	}
 	switch kind {
 	case kindStat:
@@ -88,13 +104,18 @@ func (p panel) build(id uint32) dashboard.Panel {
 			PercentChangeColorMode: common.PercentChangeColorModeStandard, Orientation: common.VizOrientationAuto,
 		}
 	case kindTable:
-		built.Options = table.Options{ShowHeader: true, CellHeight: cog.ToPtr(common.TableCellHeightSm)}
+		options := table.Options{ShowHeader: true, CellHeight: cog.ToPtr(common.TableCellHeightSm)}
+		if p.sortBy != "" {
+			options.SortBy = []common.TableSortByFieldState{{DisplayName: p.sortBy, Desc: cog.ToPtr(false)}}
+		}
+		built.Options = options
 		built.Transformations = p.arrange()
 		built.FieldConfig.Overrides = p.overrides()
 	case kindText:
 		built.Datasource = nil
 		built.Options = text.Options{Mode: text.TextModeMarkdown, Content: p.markdown}
 	default:
+		built.Transformations = p.shorten()
 		built.Options = timeseries.Options{
 			Legend: common.VizLegendOptions{
 				DisplayMode: common.LegendDisplayModeTable, Placement: common.LegendPlacementBottom, ShowLegend: true,
@@ -113,10 +134,10 @@ func or(n, otherwise uint32) uint32 {
 	return n
 }
 
-func (q query) build(kind, id string) variants.Dataquery {
+func (q query) build(kind, id string, now bool) variants.Dataquery {
 	built := prometheus.Dataquery{
 		Expr: q.expr, RefId: &id, Datasource: &dataSource, EditorMode: cog.ToPtr(prometheus.QueryEditorModeCode),
-		Range: cog.ToPtr(kind != kindTable), Instant: cog.ToPtr(kind == kindTable), Exemplar: &q.exemplars,
+		Range: cog.ToPtr(!now), Instant: cog.ToPtr(now), Exemplar: &q.exemplars,
 		Format: cog.ToPtr(prometheus.PromQueryFormatTimeSeries),
 	}
 	if kind == kindTable {
@@ -135,6 +156,9 @@ func (p panel) fields(kind string) dashboard.FieldConfig {
 	if p.none != "" {
 		fields.NoValue = &p.none
 	}
+	if p.whole {
+		fields.Decimals = cog.ToPtr(0.0)
+	}
 	if len(p.steps) > 0 {
 		fields.Color = &dashboard.FieldColor{Mode: dashboard.FieldColorModeIdThresholds}
 		fields.Thresholds = &dashboard.ThresholdsConfig{
@@ -144,26 +168,39 @@ func (p panel) fields(kind string) dashboard.FieldConfig {
 			fields.Thresholds.Steps = append(fields.Thresholds.Steps, dashboard.Threshold{Value: cog.ToPtr(s.from), Color: s.color})
 		}
 	}
-	if len(p.mappings) > 0 {
-		values := make(map[string]dashboard.ValueMappingResult)
-		for from, to := range p.mappings {
-			values[from] = dashboard.ValueMappingResult{Text: cog.ToPtr(to)}
-		}
-		fields.Mappings = []dashboard.ValueMapping{{ValueMap: &dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: values}}}
-	}
-	if kind == kindPlot {
+	switch kind {
+	case kindStat:
+		fields.Mappings = []dashboard.ValueMapping{nothing(p.none)}
+	case kindTable:
+		fields.Custom = common.TableFieldOptions{Align: common.FieldTextAlignmentAuto, MinWidth: cog.ToPtr(leastColumn)}
+	case kindPlot:
 		fields.Color = &dashboard.FieldColor{Mode: dashboard.FieldColorModeIdPaletteClassic}
-		custom := common.GraphFieldConfig{
-			DrawStyle: cog.ToPtr(common.GraphDrawStyleLine), LineWidth: cog.ToPtr(1.0), FillOpacity: cog.ToPtr(8.0),
-			ShowPoints: cog.ToPtr(common.VisibilityModeNever), AxisSoftMin: cog.ToPtr(0.0),
-		}
-		if p.stack {
-			custom.FillOpacity = cog.ToPtr(40.0)
-			custom.Stacking = &common.StackingConfig{Mode: cog.ToPtr(common.StackingModeNormal), Group: cog.ToPtr("A")}
-		}
-		fields.Custom = custom
+		fields.Custom = p.lines()
 	}
 	return fields
+}
+
+// nothing is what a stat says without a value. Without it, it would have the colour of the first step.
+func nothing(says string) dashboard.ValueMapping {
+	return dashboard.ValueMapping{SpecialValueMap: &dashboard.SpecialValueMap{
+		Type: dashboard.MappingTypeSpecialValue,
+		Options: dashboard.DashboardSpecialValueMapOptions{
+			Match: dashboard.SpecialValueMatchNullAndNan, Result: dashboard.ValueMappingResult{Text: &says, Color: cog.ToPtr(noColor)},
+		},
+	}}
+}
+
+// lines are thin and without an area, which would hide the lines of other GPUs, unless they are stacked.
+func (p panel) lines() common.GraphFieldConfig {
+	custom := common.GraphFieldConfig{
+		DrawStyle: cog.ToPtr(common.GraphDrawStyleLine), LineWidth: cog.ToPtr(1.0), FillOpacity: cog.ToPtr(0.0),
+		ShowPoints: cog.ToPtr(common.VisibilityModeNever), AxisSoftMin: cog.ToPtr(0.0),
+	}
+	if p.stack {
+		custom.FillOpacity = cog.ToPtr(40.0)
+		custom.Stacking = &common.StackingConfig{Mode: cog.ToPtr(common.StackingModeNormal), Group: cog.ToPtr("A")}
+	}
+	return custom
 }
 
 func dataLinks(links []link) []dashboard.DashboardLink {
@@ -172,47 +209,6 @@ func dataLinks(links []link) []dashboard.DashboardLink {
 		built = append(built, dashboard.DashboardLink{
 			Title: l.title, Url: cog.ToPtr(l.url), Type: dashboard.DashboardLinkTypeLink, TargetBlank: true, Tags: []string{},
 		})
-	}
-	return built
-}
-
-// arrange puts the answers of a table's queries side by side and shows the columns that were asked for.
-func (p panel) arrange() []dashboard.DataTransformerConfig {
-	order, titles, keep := map[string]int{}, map[string]string{}, []string{}
-	for i, c := range p.columns {
-		order[c.field] = i
-		titles[c.field] = c.title
-		keep = append(keep, c.field)
-	}
-	var built []dashboard.DataTransformerConfig
-	if len(p.queries) > 1 {
-		built = append(built, dashboard.DataTransformerConfig{Id: "merge", Options: map[string]any{}})
-	}
-	return append(
-		built,
-		dashboard.DataTransformerConfig{Id: "filterFieldsByName", Options: map[string]any{
-			"include": map[string]any{"pattern": "^(" + strings.Join(keep, "|") + ")$"},
-		}},
-		dashboard.DataTransformerConfig{Id: "organize", Options: map[string]any{
-			"indexByName": order, "renameByName": titles, "excludeByName": map[string]bool{},
-		}},
-	)
-}
-
-// overrides give the columns of a table their units and links.
-func (p panel) overrides() []dashboard.DashboardFieldConfigSourceOverrides {
-	built := []dashboard.DashboardFieldConfigSourceOverrides{}
-	for _, c := range p.columns {
-		o := dashboard.DashboardFieldConfigSourceOverrides{Matcher: dashboard.MatcherConfig{Id: "byName", Options: c.title}}
-		if c.unit != "" {
-			o.Properties = append(o.Properties, dashboard.DynamicConfigValue{Id: "unit", Value: c.unit})
-		}
-		if len(c.links) > 0 {
-			o.Properties = append(o.Properties, dashboard.DynamicConfigValue{Id: "links", Value: dataLinks(c.links)})
-		}
-		if len(o.Properties) > 0 {
-			built = append(built, o)
-		}
 	}
 	return built
 }

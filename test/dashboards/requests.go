@@ -31,6 +31,7 @@ func requestsBoard() board {
 		},
 		rows: []row{
 			{panels: hangPanels()},
+			{panels: nowPanels()},
 			{title: "Latency as callers feel it (dots are traces)", panels: latencyPanels()},
 			{title: "Where the time goes", panels: phasePanels()},
 			{title: "Load, tokens, objectives", panels: loadPanels()},
@@ -53,7 +54,7 @@ func byModel(expr string) string { return `max by (job, gen_ai_request_model) (`
 func hangPanels() []panel {
 	return []panel{
 		{
-			title: "Hang now", kind: kindStat, w: 4, h: 7, none: "no data",
+			title: "Hang now", kind: kindStat, w: 4, h: 7, now: true, none: "no data",
 			about:   "Requests that are silent for longer than the gateway's -stall-after. Click for which, why and what to do.",
 			queries: []query{{expr: `sum(vllm_request_stalled{` + ofInstance + `})`, legend: "hang"}},
 			steps:   []step{{0, "green"}, {1, "red"}},
@@ -63,59 +64,68 @@ func hangPanels() []panel {
 			title: "Why: stalls in this range, by cause", kind: kindTable, w: 8, h: 7, none: "no stalls",
 			about:   "Each stall is counted once, with the cause that the watchdog names. Click a cause for what to change.",
 			queries: []query{{expr: `sort_desc(` + born("vllm_request_stalls_total", "vllm_stall_cause") + `)`}},
-			columns: []column{{"vllm_stall_cause", "Cause", "", toCause}, {"Value", "Stalls", "short", nil}},
+			columns: []column{{"vllm_stall_cause", "Cause", "", toCause, nil}, {"Value", "Stalls", "short", nil, nil}},
 		},
 		{
-			title: "First token, p95", kind: kindStat, w: 4, h: 7, unit: "s", none: "no data",
-			about:   "95 of 100 requests of the slowest model had their first token within this time, in the last five minutes.",
-			queries: []query{{expr: `max(job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{` + ofModel + `})`, legend: "p95"}},
-			steps:   []step{{0, "green"}, {1, "yellow"}, {5, "red"}},
-		},
-		{
-			title: "Between tokens, p95", kind: kindStat, w: 4, h: 7, unit: "s", none: "no data",
-			about:   "Gaps between the events of a stream. A person reads about ten tokens a second.",
-			queries: []query{{expr: `max(job_model:vllm_request_inter_token_latency_seconds:p95_5m{` + ofModel + `})`, legend: "p95"}},
-			steps:   []step{{0, "green"}, {0.1, "yellow"}, {0.5, "red"}},
-		},
-		{
-			title: "Goodput", kind: kindStat, w: 4, h: 7, unit: "percentunit", none: "no WithSLO",
-			about:   "Share of requests that met every objective of otelvllm.WithSLO, of the worst model.",
-			queries: []query{{expr: `min(job_model:vllm_request_slo_met:ratio_rate5m{` + ofModel + `})`, legend: "met"}},
-			steps:   []step{{0, "red"}, {0.9, "yellow"}, {0.99, "green"}},
-		},
-		{
-			title: "Alerts that fire", kind: kindTable, w: 12, none: "none",
+			title: "Alerts that fire", kind: kindTable, w: 12, h: 7, none: "none", sortBy: "Severity",
 			queries: []query{{expr: `count by (alertname, severity, job, instance) (ALERTS{alertstate="firing"})`}},
 			columns: []column{
-				{"alertname", "Alert", "", nil},
-				{"severity", "Severity", "", nil},
-				{"job", "Service", "", nil},
-				{"instance", "Instance", "", nil},
+				{"severity", "Severity", "", nil, severities},
+				{"alertname", "Alert", "", nil, nil},
+				{"job", "Service", "", nil, nil},
+				{"instance", "Instance", "", nil, nil},
 			},
 		},
-		{
-			title: "Models now", kind: kindTable, w: 12, none: "no requests", unit: "s",
-			about: "The last five minutes, over all instances; times are p95.",
-			queries: []query{
-				{expr: byModel(`job_model:gen_ai_server_requests:rate5m{` + ofModel + `}`)},
-				{expr: byModel(`job_model:gen_ai_server_errors:ratio_rate5m{` + ofModel + `}`)},
-				{expr: byModel(`job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{` + ofModel + `}`)},
-				{expr: byModel(`job_model:gen_ai_server_time_per_output_token_seconds:p95_5m{` + ofModel + `}`)},
-				{expr: byModel(`job_model:gen_ai_server_request_duration_seconds:p95_5m{` + ofModel + `}`)},
-				{expr: byModel(`job_model:vllm_request_queue_duration_seconds:p95_5m{` + ofModel + `}`)},
-				{expr: byModel(`job_model:vllm_request_prefill_duration_seconds:p95_5m{` + ofModel + `}`)},
-			},
-			columns: []column{
-				{"gen_ai_request_model", "Model", "", nil},
-				{"job", "Service", "", nil},
-				{"Value #A", "Requests", "reqps", nil},
-				{"Value #B", "Fail", "percentunit", nil},
-				{"Value #C", "First token", "s", nil},
-				{"Value #D", "Per token", "s", nil},
-				{"Value #E", "Whole", "s", nil},
-				{"Value #F", "Queue", "s", nil},
-				{"Value #G", "Prefill", "s", nil},
-			},
+	}
+}
+
+// nowPanels say in six numbers how requests fare.
+func nowPanels() []panel {
+	number := func(title, unit, expr, about string, steps ...step) panel {
+		return panel{title: title, kind: kindStat, w: 4, h: 5, unit: unit, none: "no data", about: about, queries: []query{{expr: expr, legend: title}}, steps: steps}
+	}
+	goodput := number("Goodput", "percentunit", `min(job_model:vllm_request_slo_met:ratio_rate5m{`+ofModel+`})`,
+		"Share of requests that met every objective of otelvllm.WithSLO, of the worst model.", step{0, "red"}, step{0.9, "yellow"}, step{0.99, "green"})
+	goodput.none = "no objectives"
+	return []panel{
+		number("First token, p95", "s", `max(job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{`+ofModel+`})`,
+			"95 of 100 requests of the slowest model had their first token within this time, in the last five minutes.", step{0, "green"}, step{1, "yellow"}, step{5, "red"}),
+		number("Between tokens, p95", "s", `max(job_model:vllm_request_inter_token_latency_seconds:p95_5m{`+ofModel+`})`,
+			"Gaps between the events of a stream. A person reads about ten tokens a second.", step{0, "green"}, step{0.1, "yellow"}, step{0.5, "red"}),
+		goodput,
+		number("Requests", "reqps", `sum(job_model:gen_ai_server_requests:rate5m{`+ofModel+`})`, "Those that ended, in the last five minutes.", step{0, "blue"}),
+		number("Fail", "percentunit", `sum(job_model:gen_ai_server_errors:rate5m{`+ofModel+`} or job_model:gen_ai_server_requests:rate5m{`+ofModel+`} * 0) / `+
+			`sum(job_model:gen_ai_server_requests:rate5m{`+ofModel+`})`,
+			"Share of requests that failed on our side: not what was rejected (4xx), and not whom the caller left.", step{0, "green"}, step{0.01, "yellow"}, step{0.05, "red"}),
+		number("Output tokens a second", "short", `sum(job_model_type:gen_ai_client_token_usage:rate5m{`+ofModel+`, gen_ai_token_type="output"})`,
+			"Of requests that ended, in the last five minutes.", step{0, "blue"}),
+		modelsPanel(),
+	}
+}
+
+func modelsPanel() panel {
+	return panel{
+		title: "Models now", kind: kindTable, w: 24, h: 6, none: "no requests", unit: "s",
+		about: "The last five minutes, over all instances; times are p95.",
+		queries: []query{
+			{expr: byModel(`job_model:gen_ai_server_requests:rate5m{` + ofModel + `}`)},
+			{expr: byModel(`job_model:gen_ai_server_errors:ratio_rate5m{` + ofModel + `}`)},
+			{expr: byModel(`job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{` + ofModel + `}`)},
+			{expr: byModel(`job_model:gen_ai_server_time_per_output_token_seconds:p95_5m{` + ofModel + `}`)},
+			{expr: byModel(`job_model:gen_ai_server_request_duration_seconds:p95_5m{` + ofModel + `}`)},
+			{expr: byModel(`job_model:vllm_request_queue_duration_seconds:p95_5m{` + ofModel + `}`)},
+			{expr: byModel(`job_model:vllm_request_prefill_duration_seconds:p95_5m{` + ofModel + `}`)},
+		},
+		columns: []column{
+			{"gen_ai_request_model", "Model", "", nil, nil},
+			{"job", "Service", "", nil, nil},
+			{"Value #A", "Requests", "reqps", nil, nil},
+			{"Value #B", "Fail", "percentunit", nil, nil},
+			{"Value #C", "First token", "s", nil, nil},
+			{"Value #D", "Per token", "s", nil, nil},
+			{"Value #E", "Whole", "s", nil, nil},
+			{"Value #F", "Queue", "s", nil, nil},
+			{"Value #G", "Prefill", "s", nil, nil},
 		},
 	}
 }
@@ -139,18 +149,18 @@ func quantiles(metric, title, about string) panel {
 
 func latencyPanels() []panel {
 	return []panel{
-		quantiles("gen_ai_server_time_to_first_token_seconds", "Time to first token", "From the arrival of a streamed request to its first content. Long: look at queue and prefill below."),
+		quantiles("gen_ai_server_time_to_first_token_seconds", "Time to first token", "From the arrival of a streamed request to its first content. Long: look at queue and prefill below. The buckets of the convention end at 10 s: a line there means 10 s or more."),
 		quantiles("vllm_request_inter_token_latency_seconds", "Between tokens", "Between two events of a stream, as the caller sees it. An event may hold several tokens."),
-		quantiles("gen_ai_server_time_per_output_token_seconds", "Time per output token", "Mean of a request, without its first token."),
-		quantiles("gen_ai_server_request_duration_seconds", "Whole request", "From arrival to last byte. It grows with the length of the answer."),
+		quantiles("gen_ai_server_time_per_output_token_seconds", "Time per output token", "Mean of a request, without its first token. The buckets of the convention end at 2.5 s."),
+		quantiles("gen_ai_server_request_duration_seconds", "Whole request", "From arrival to last byte. It grows with the length of the answer. The buckets of the convention end at 82 s."),
 		{
-			title: "Stalls, by cause", stack: true, unit: "short",
+			title: "Stalls, by cause", stack: true, unit: "short", whole: true, none: "no stalls",
 			about:   "Stalls counted in the last ten minutes.",
 			queries: []query{{expr: `sum by (vllm_stall_cause) (job_cause:vllm_request_stalls:increase10m{` + ofInstance + `})`, legend: "{{vllm_stall_cause}}"}},
 			links:   []link{{"What to do about ${__field.labels.vllm_stall_cause}", guideURL + "#:~:text=${__field.labels.vllm_stall_cause}"}, toCause[1]},
 		},
 		{
-			title: "Stalls for each request", unit: "percentunit",
+			title: "Stalls per request", unit: "percentunit", none: "no stalls", about: "Stalls of ten minutes, divided by the requests that ended in them.",
 			queries: []query{{expr: `job:vllm_request_stalls:ratio_10m{job=~"$job"}`, legend: "{{job}}"}},
 		},
 	}
@@ -168,7 +178,7 @@ func phasePanels() []panel {
 			queries: []query{{expr: decode, legend: "p95 {{gen_ai_request_model}}", exemplars: true}},
 		},
 		{
-			title: "Waiting for the engine to be ready, p95", unit: "s", about: "Cold start: requests held by -wait-ready.",
+			title: "Waiting for the engine to be ready, p95", unit: "s", none: "no request waited", about: "Cold start: requests held by -wait-ready.",
 			queries: []query{{
 				expr: fmt.Sprintf(`histogram_quantile(0.95, sum by (gen_ai_request_model, le) (rate(vllm_engine_init_duration_seconds_bucket{%[1]s}[$__rate_interval]))) or `+
 					`histogram_quantile(0.95, sum by (gen_ai_request_model) (rate(vllm_engine_init_duration_seconds{%[1]s}[$__rate_interval])))`, ofRequests),
@@ -176,7 +186,7 @@ func phasePanels() []panel {
 			}},
 		},
 		{
-			title: "Telemetry that was lost", unit: "short", stack: true,
+			title: "Telemetry that was lost", unit: "short", stack: true, whole: true, none: "nothing was lost",
 			about:   "Spans, data points and log records that could not be delivered in the last 15 minutes. Until this is zero, the other plots may lack something.",
 			queries: []query{{expr: `job_signal_reason:vllm_telemetry_dropped:increase15m{` + ofInstance + `}`, legend: "{{vllm_telemetry_signal}}: {{error_type}} ({{instance}})"}},
 		},
@@ -196,25 +206,25 @@ func loadPanels() []panel {
 		{
 			title: "Running", unit: "short", about: "Requests that have arrived and are not yet answered, and those of them that hang.",
 			queries: []query{
+				{expr: `sum(vllm_request_stalled{` + ofInstance + `})`, legend: "hang"},
 				{expr: `sum by (gen_ai_operation_name) (vllm_request_active{` + ofInstance + `})`, legend: "{{gen_ai_operation_name}}"},
-				{expr: `sum(vllm_request_stalled{` + ofInstance + `})`, legend: "of these hang"},
 			},
 		},
 		{
-			title: "Requests that end with an error, by error.type", unit: "reqps", stack: true,
+			title: "Requests that end with an error, by error.type", unit: "reqps", stack: true, none: "no errors",
 			about:   "A status code is the engine's answer; caller_left and 4xx are the caller's doing.",
 			queries: []query{{expr: errors, legend: "{{error_type}}", exemplars: true}},
 		},
 		{
-			title: "Tokens", unit: "short", about: "Tokens per second, of requests that have ended.",
+			title: "Tokens a second", unit: "short", about: "Of requests that have ended.",
 			queries: []query{{expr: `job_model_type:gen_ai_client_token_usage:rate5m{` + ofModel + `}`, legend: "{{gen_ai_token_type}} {{gen_ai_request_model}}"}},
 		},
 		{
-			title: "Output tokens per second of one request, median", unit: "short",
+			title: "Output tokens a second of one request, median", unit: "short",
 			queries: []query{{expr: rate, legend: "{{gen_ai_request_model}}"}},
 		},
 		{
-			title: "Objectives that were met", unit: "percentunit", max: cog.ToPtr(1.0), about: "By objective of otelvllm.WithSLO; all is the goodput.",
+			title: "Objectives that were met", unit: "percentunit", none: "no objectives", max: cog.ToPtr(1.0), about: "By objective of otelvllm.WithSLO; all is the goodput.",
 			queries: []query{{
 				expr:   `job_model_objective:vllm_request_slo_met:ratio_rate5m{` + ofModel + `}`,
 				legend: "{{vllm_slo_objective}} {{gen_ai_request_model}}",
@@ -235,7 +245,7 @@ func clientPanels() []panel {
 		recorded("gen_ai_client_operation_duration_seconds", "Whole request, retries included"),
 		recorded("gen_ai_client_operation_time_to_first_chunk_seconds", "First event"),
 		{
-			title: "Between events, p95", unit: "s",
+			title: "Between events, p95", unit: "s", none: "recorded where there is no Middleware; else see Between tokens",
 			queries: []query{{
 				expr: fmt.Sprintf(`histogram_quantile(0.95, sum by (gen_ai_request_model, le) (rate(gen_ai_client_operation_time_per_output_chunk_seconds_bucket{%[1]s}[$__rate_interval]))) or `+
 					`histogram_quantile(0.95, sum by (gen_ai_request_model) (rate(gen_ai_client_operation_time_per_output_chunk_seconds{%[1]s}[$__rate_interval])))`, ofRequests),
