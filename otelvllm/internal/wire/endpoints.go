@@ -74,3 +74,15 @@ func Match(method, path string) *Endpoint {
 
 // endsWith reports whether an event of the given type ends a stream.
 func (e *Endpoint) endsWith(kind string) bool { return kind != "" && slices.Contains(e.last, kind) }
+
+// Route returns the engine's own path of the endpoint, for a path that it matches. What stands before that is a
+// gateway's prefix, or whatever a stranger has put there, and does not belong in the name of a span.
+func (e *Endpoint) Route(path string) string {
+	prefix := strings.TrimSuffix(path, e.path)
+	for _, own := range []string{"/v1", "/cohere"} {
+		if strings.HasSuffix(prefix, own) {
+			return own + e.path
+		}
+	}
+	return e.path
+}
