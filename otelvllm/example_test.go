@@ -15,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelvllm/otelvllm-go/otelvllm"
-	"github.com/otelvllm/otelvllm-go/otelvllm/engine"
 )
 
 // startVLLM starts what the examples talk to: it answers each chat with a stream of two tokens, and counts them where
@@ -160,13 +159,19 @@ func ExampleNewReverseProxy() {
 func ExampleRequest() {
 	vllm := startVLLM()
 	defer vllm.Close()
-	probe := engine.Client{URL: vllm.URL}
+	ready := func(context.Context) error { // in real life WaitReady of an engine.Client
+		resp, err := http.Get(vllm.URL + "/health")
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	}
 	ctx := otelvllm.NewContext(context.Background(), otelvllm.WithOnDone(func(_ context.Context, c otelvllm.Call) {
 		fmt.Println(c.Route, c.Model, c.Outcome, c.Usage.Output.N, c.EngineInit > 0, c.TimeToFirstToken > 0)
 	}))
 
 	err := otelvllm.Request(ctx, otelvllm.Info{Operation: "chat", Model: "tiny", Route: "/run", Stream: true}, func(ctx context.Context) error {
-		if err := otelvllm.EngineInit(ctx, probe.WaitReady); err != nil {
+		if err := otelvllm.EngineInit(ctx, ready); err != nil {
 			return err
 		}
 		return otelvllm.Generation(ctx, func(_ context.Context, meter *otelvllm.Meter) error {

@@ -97,7 +97,7 @@ var (
 	sizeExceptions      = map[string]string{}
 	forbiddenExceptions = map[string]string{
 		"gpumetrics/guard.go:protect":                      "wrappers of driver libraries have been seen to panic; that costs a reading, not the process that serves requests",
-		"otelvllm/hook.go:core.hook":                       "the function is the user's and runs as the request ends; its panic must not become the request's",
+		"otelvllm/hook.go:safely":                          "the function is the user's and runs as the request ends; its panic must not become the request's",
 		"otelvllm/capture.go:Capture.redact":               "the redaction is the user's; where it panics, the text must not leave and the request must not fail",
 		"otelvllm/otlp/deliver.go:attempt":                 "an exporter that panics must not end the process, and what it held is counted",
 		"otelvllm/otlp/report.go:reporter.report":          "the error handler is the user's and runs on the exporting goroutine",

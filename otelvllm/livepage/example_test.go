@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 
-	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/engine"
 	"github.com/otelvllm/otelvllm-go/otelvllm/health"
 	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
@@ -17,11 +15,11 @@ import (
 	"github.com/otelvllm/otelvllm-go/otelvllm/watchdog"
 )
 
-// A gateway that is watched: all parts of this module in one program. What an operator looks at is on a port of its own.
+// What watches a gateway. The registry is filled by otelvllm.Middleware and otelvllm.NewReverseProxy, which get it as
+// otelvllm.WithRegistry(registry), on another port than that of the operators.
 func Example() {
-	address := &url.URL{Scheme: "http", Host: "127.0.0.1:8000"}
 	registry := &inflight.Registry{}
-	monitor := engine.NewMonitor([]string{address.String()})
+	monitor := engine.NewMonitor([]string{"http://127.0.0.1:8000"})
 	dog := &watchdog.Watchdog{Registry: registry, Engines: monitor.Status}
 	document := &health.Source{Registry: registry, Engines: monitor.Status, Findings: dog.Findings}
 	page := livepage.New(
@@ -40,9 +38,6 @@ func Example() {
 		})
 	}
 
-	opts := []otelvllm.Option{otelvllm.WithRegistry(registry)}
-	callers := http.NewServeMux()
-	callers.Handle("/v1/", otelvllm.Middleware(opts...)(otelvllm.NewReverseProxy(address, opts...)))
 	operators := http.NewServeMux()
 	operators.Handle("/", page)
 	operators.Handle("/health", document.Handler())
