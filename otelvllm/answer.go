@@ -18,7 +18,9 @@ func (l *live) header(status int, h map[string][]string) {
 	if l.ended {
 		return
 	}
-	l.openGeneration(trace.SpanKindInternal, l.initDone)
+	if status < 400 || status >= 500 { // a handler that refuses has generated nothing; a Transport has sent the request
+		l.openGeneration(trace.SpanKindInternal, l.initDone)
+	}
 	l.evidence.answered = true
 	l.call.Status = status
 	if l.endpoint == nil {
