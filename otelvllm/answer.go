@@ -137,11 +137,11 @@ func (l *live) firstTokenSpan(now time.Duration) {
 }
 
 // answerEnd notes how the engine's answer ended: nil for its proper end.
-func (l *live) answerEnd(err error) {
+func (l *live) answerEnd(err error) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
-		return
+		return time.Now()
 	}
 	switch {
 	case l.answer == nil:
@@ -152,4 +152,5 @@ func (l *live) answerEnd(err error) {
 	}
 	l.engineEnd = l.now()
 	l.evidence.bodyErr = err
+	return l.at(l.engineEnd)
 }

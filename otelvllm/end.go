@@ -190,10 +190,11 @@ func (l *live) decoding() (start, length time.Duration, ok bool) {
 	return 0, 0, false
 }
 
-// past makes a span for something that is over.
+// past makes a span for something that is over. One that took no time at all is a nanosecond long: backends take a span
+// that ends when it begins for a fault of the clocks. The attributes have what was told.
 func (l *live) past(parent context.Context, name string, start, length time.Duration) {
 	_, span := l.core.tracer.Start(parent, name, trace.WithTimestamp(l.at(start)))
-	span.End(trace.WithTimestamp(l.at(start + length)))
+	span.End(trace.WithTimestamp(l.at(start + max(length, 1))))
 }
 
 func setStatus(span trace.Span, c *Call) {

@@ -21,6 +21,7 @@ type scripted struct {
 	first, gap time.Duration
 	words      []string
 	metrics    bool                // --enable-per-request-metrics
+	unqueued   bool                // its queue takes no time
 	hangAfter  int                 // words after which it falls silent; 0 never
 	resume     <-chan struct{}     // ends the silence
 	dieAfter   int                 // words after which it sends an error event; 0 never
@@ -92,8 +93,12 @@ func (s *scripted) timings() string {
 		return ""
 	}
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	queued := s.first / 4
+	if s.unqueued {
+		queued = 0
+	}
 	return fmt.Sprintf(`,"metrics":{"time_to_first_token_ms":%g,"generation_time_ms":%g,"queue_time_ms":%g}`,
-		ms(s.first*3/4), ms(s.gap)*float64(len(s.words)-1), ms(s.first/4))
+		ms(s.first*3/4), ms(s.gap)*float64(len(s.words)-1), ms(queued))
 }
 
 // whole answers without a stream.

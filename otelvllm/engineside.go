@@ -59,15 +59,16 @@ func (l *live) wroteRequest() {
 	l.item.Enter(inflight.PhaseQueueOrPrefill, l.at(l.sent))
 }
 
-// sendFailed notes that an attempt got no answer.
-func (l *live) sendFailed(err error) {
+// sendFailed notes that an attempt got no answer, and returns when.
+func (l *live) sendFailed(err error) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
-		return
+		return time.Now()
 	}
 	l.evidence.sendErr, l.evidence.unread = err, l.evidence.source
 	l.engineEnd = l.now()
+	return l.at(l.engineEnd)
 }
 
 // unread notes that the request could not be read, so that there was nothing to send.

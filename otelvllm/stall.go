@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
@@ -51,6 +52,8 @@ func (l *live) stallSpan(s inflight.Stall) {
 		),
 	}
 	_, span := l.core.tracer.Start(parent, "stall", attrs...)
+	// A backend shows the status first, and marks the trace.
+	span.SetStatus(codes.Error, s.Summary+"; to do: "+s.Remedy)
 	span.End(trace.WithTimestamp(now))
 	l.span.AddEvent("stall", trace.WithAttributes(keyStallCause.String(s.Cause), keyStallPhase.String(s.Phase),
 		keyStallSilence.Float64(s.Silence.Seconds())))

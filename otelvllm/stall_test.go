@@ -8,6 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/inflight"
 )
@@ -45,6 +48,9 @@ func TestStallIsExportedWhileTheRequestHangs(t *testing.T) {
 			"vllm.stall.cause": "no_progress", "vllm.stall.phase": "decode", "vllm.stall.silence": "29.7",
 			"vllm.stall.summary": "s", "vllm.stall.remedy": "r", "vllm.stall.evidence": `{"contents":3}`,
 		})
+		if want := (sdktrace.Status{Code: codes.Error, Description: "s; to do: r"}); span.Status != want {
+			t.Errorf("got the status %v of the stall, want %v", span.Status, want)
+		}
 		if got := span.EndTime.Sub(span.StartTime); got != stall.Silence {
 			t.Errorf("got a stall span of %s, want the silence of %s", got, stall.Silence)
 		}

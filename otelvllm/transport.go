@@ -120,7 +120,7 @@ func (a *attempt) send(base http.RoundTripper, out *http.Request) (*http.Respons
 	sent := false
 	defer func() { // the base panicked or ended the goroutine: nothing is caught, and nothing is left open
 		if !sent {
-			a.finish(func(e *evidence) { e.unwound = true })
+			a.finish(time.Now(), func(e *evidence) { e.unwound = true })
 		}
 	}()
 	resp, err := base.RoundTrip(out)
@@ -135,8 +135,9 @@ func (a *attempt) send(base http.RoundTripper, out *http.Request) (*http.Respons
 
 // failed is for an attempt without an answer.
 func (a *attempt) failed(err error) {
+	at := time.Now()
 	if a.live != nil {
-		a.live.sendFailed(err)
+		at = a.live.sendFailed(err)
 	}
 	if err != nil && a.live.notRead() == nil {
 		word := connectionError(err)
@@ -145,7 +146,7 @@ func (a *attempt) failed(err error) {
 			a.span.SetStatus(codes.Error, word)
 		}
 	}
-	a.finish(nil)
+	a.finish(at, nil)
 }
 
 // answered looks at the headers of the answer and watches its body.
@@ -180,19 +181,21 @@ func (a *attempt) Body(p []byte) {
 
 // End implements [httpwrap.BodyObserver] for the answer.
 func (a *attempt) End(err error) {
+	at := time.Now()
 	if a.live != nil {
-		a.live.answerEnd(err)
+		at = a.live.answerEnd(err)
 	}
 	if err != nil && err != httpwrap.ErrClosed && a.caller.Err() == nil { //nolint:errorlint // the sentinel is passed as it is
 		a.span.SetAttributes(semconv.ErrorTypeKey.String(string(Truncated)))
 		a.span.SetStatus(codes.Error, string(Truncated))
 	}
-	a.finish(nil)
+	a.finish(at, nil)
 }
 
-// finish ends the attempt's span, and the call if no handler or wrapper will.
-func (a *attempt) finish(add func(*evidence)) {
-	a.span.End()
+// finish ends the attempt's span, and the call if no handler or wrapper will. The span ends with the generation above it:
+// a child that ends after its parent looks like a clock that is wrong.
+func (a *attempt) finish(at time.Time, add func(*evidence)) {
+	a.span.End(trace.WithTimestamp(at))
 	if a.live == nil {
 		return
 	}
