@@ -131,7 +131,8 @@ func (s *engineSide) endAnswer(over bool) {
 	s.generating, s.final, s.audio = false, false, false
 }
 
-// count adds the usage of an answer to that of the connection. Of counts that are not all known there is no sum.
+// count adds the usage of an answer to that of the connection. Of counts that are not all known there is no sum, nor one
+// beyond what is believed.
 func (s *engineSide) count(t *tokenCounts) {
 	var u Usage
 	f := &s.reader.facts
@@ -147,6 +148,11 @@ func (s *engineSide) count(t *tokenCounts) {
 	} {
 		c.to.Value += c.from.Value
 		c.to.Known = c.to.Known || c.from.Known
+		s.uncounted = s.uncounted || c.to.Value > maxCount
+	}
+	if s.uncounted {
+		f.Usage = Usage{}
+		f.Invalid++
 	}
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -186,6 +187,21 @@ func TestRealtimeCallerWhoBreaksOff(t *testing.T) {
 	r, _ = talk(0, engineSays(rtCreated), callerSays(rtCommit), callerSays(rtAppend))
 	if r.HungUp(); r.Facts().Done || !r.Facts().Left {
 		t.Errorf("in an answer: got %+v, want left", r.Facts())
+	}
+}
+
+// TestRealtimeUsageBeyondBeliefIsUnknown has answers that each tell as many tokens as are believed of one.
+func TestRealtimeUsageBeyondBeliefIsUnknown(t *testing.T) {
+	done := engineSays(`{"type":"transcription.done","usage":{"prompt_tokens":9007199254740992,"completion_tokens":1}}`)
+	for _, answers := range []int{1, 2, 1025} {
+		r, _ := talk(1<<20, slices.Repeat([]turn{done}, answers)...)
+		want := Usage{}
+		if answers == 1 {
+			want = usageOf(1<<53, 1)
+		}
+		if got := r.Facts().Usage; got != want {
+			t.Errorf("%d answers: got usage %+v, want %+v", answers, got, want)
+		}
 	}
 }
 
