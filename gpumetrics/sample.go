@@ -78,8 +78,21 @@ func (s *Sample) Reset() {
 // A device that asks its driver for less saves the GPU's time; one that does not look is right too.
 func (s *Sample) Wants(r Reading) bool { return !s.skip.has(r) }
 
+// Want says whether somebody waits for the reading, for tests of a [Source]: all are wanted of a new sample. A monitor
+// decides by its options and by what the device has told.
+func (s *Sample) Want(r Reading, wanted bool) {
+	if wanted {
+		s.skip.remove(r)
+	} else {
+		s.skip.add(r)
+	}
+}
+
 // WantsLinkBytes tells whether anybody waits for [LinkBytesTransmit] and [LinkBytesReceive].
 func (s *Sample) WantsLinkBytes() bool { return s.links }
+
+// WantLinkBytes says whether somebody waits for them, for tests of a [Source]: a new sample wants none.
+func (s *Sample) WantLinkBytes(wanted bool) { s.links = wanted }
 
 // Set records a reading that is no count. A number that is not finite is recorded as a miss.
 func (s *Sample) Set(r Reading, v float64) { s.values[r] = gauge(v) }

@@ -49,7 +49,7 @@ func (d *device) sampleGPM(s *gpumetrics.Sample) {
 	for i := range gpmReadings {
 		wanted = wanted || s.Wants(gpmReadings[i].reading)
 	}
-	if !d.session.profiling || !wanted {
+	if !wanted {
 		return
 	}
 	r := d.gpm.why
@@ -167,8 +167,8 @@ func (d *device) freeGPM() {
 	}
 }
 
-// sampleThroughput tells the rates of the PCIe link: those of the last pair of GPM samples, or,
-// where the user asked for it, what the driver sees in a window of 20 ms each.
+// sampleThroughput tells the rates of the PCIe link, where they are wanted: those of the last pair of GPM samples, else
+// what the driver sees in a window of 20 ms each.
 func (d *device) sampleThroughput(s *gpumetrics.Sample) {
 	for i, reading := range []gpumetrics.Reading{gpumetrics.PCIeThroughputTransmit, gpumetrics.PCIeThroughputReceive} {
 		if !s.Wants(reading) {
@@ -179,9 +179,6 @@ func (d *device) sampleThroughput(s *gpumetrics.Sample) {
 				s.Set(reading, m.value*(1<<20))
 				continue
 			}
-		}
-		if !d.session.pcieThroughput {
-			continue
 		}
 		n, r := d.number(callPCIeThroughput, i)
 		if r == retSuccess && n[0] >= 1<<32-1 {

@@ -136,7 +136,7 @@ func (d *device) sampleLinks(s *gpumetrics.Sample) {
 }
 
 func (d *device) sampleNVLinks(s *gpumetrics.Sample) {
-	bytes := d.session.links || s.WantsLinkBytes()
+	bytes := s.WantsLinkBytes()
 	fields := []uint32{fieldLinkState, fieldLinkSpeed}
 	if bytes {
 		fields = append(fields, fieldLinkTransmit, fieldLinkReceive, fieldLinkSent, fieldLinkReceived)

@@ -2,14 +2,11 @@ package nvml
 
 import "os"
 
-// Option changes what [Source] reads.
+// Option changes how [Source] finds the driver. Which readings it is asked for, the monitor's options say.
 type Option func(*config)
 
 type config struct {
-	path           string
-	profiling      bool
-	pcieThroughput bool
-	links          bool
+	path string
 
 	// The following are replaced in tests.
 	load       func(path string) (library, error)
@@ -18,7 +15,7 @@ type config struct {
 }
 
 func newConfig(opts []Option) config {
-	c := config{profiling: true, load: load, candidates: candidates(), version: func() string { return moduleVersion(os.ReadFile) }}
+	c := config{load: load, candidates: candidates(), version: func() string { return moduleVersion(os.ReadFile) }}
 	for _, opt := range opts {
 		opt(&c)
 	}
@@ -32,19 +29,6 @@ func newConfig(opts []Option) config {
 // system's loader finds as libnvidia-ml.so.1, then the places where distributions, the GPU operator
 // and WSL put it. This package reads no environment variable; the loader itself heeds LD_LIBRARY_PATH.
 func WithLibraryPath(path string) Option { return func(c *config) { c.path = path } }
-
-// WithProfiling says whether the profiling readings of GPM are taken: activity of tensor cores,
-// memory and the pipes. They are by default, where the GPU has them (from Hopper on).
-func WithProfiling(on bool) Option { return func(c *config) { c.profiling = on } }
-
-// WithPCIeThroughput asks for the PCIe throughput of GPUs that tell it in no other way. Each call
-// watches the link for 20 ms, twice for each GPU and slow sample, and holds the driver meanwhile. A
-// monitor wants the readings only with gpumetrics.WithPCIeThroughput.
-func WithPCIeThroughput() Option { return func(c *config) { c.pcieThroughput = true } }
-
-// WithLinks asks for the bytes of each NVLink, not only of all links together, also where no monitor
-// with gpumetrics.WithLinks wants them.
-func WithLinks() Option { return func(c *config) { c.links = true } }
 
 // candidates are the files that may be the library, in the order in which they are tried. All are
 // places that only an administrator can write to.

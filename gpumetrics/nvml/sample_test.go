@@ -224,17 +224,19 @@ func TestLinksAreToldOneByOneWhereAskedFor(t *testing.T) {
 	blackwell := map[uint32]field{91: ulong(2), 165: ulong(1), 164: ulong(53125), 202: ulong(100 << 10), 204: ulong(200 << 10)}
 	for name, test := range map[string]struct {
 		values map[uint32]field
-		opts   []Option
+		asked  bool
 		speed  float64
 		kib    uint64
 	}{
-		"not by default":    {hopper, nil, 26562e6, 0},
-		"up to Hopper":      {hopper, []Option{WithLinks()}, 26562e6, 100},
-		"from Blackwell on": {blackwell, []Option{WithLinks()}, 53125e6, 100},
+		"not by default":    {hopper, false, 26562e6, 0},
+		"up to Hopper":      {hopper, true, 26562e6, 100},
+		"from Blackwell on": {blackwell, true, 53125e6, 100},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, devices := openFake(t, &fakeLibrary{gpus: []*fakeGPU{{id: "GPU-1", values: test.values}}}, test.opts...)
-			s, err := take(devices[0], gpumetrics.Slow)
+			_, devices := openFake(t, &fakeLibrary{gpus: []*fakeGPU{{id: "GPU-1", values: test.values}}})
+			s := new(gpumetrics.Sample)
+			s.WantLinkBytes(test.asked)
+			err := devices[0].Sample(gpumetrics.Slow, s)
 			if err != nil || len(s.Parts()) != 2 {
 				t.Fatalf("got %d parts, %v, want 2", len(s.Parts()), err)
 			}
@@ -346,7 +348,10 @@ func TestFault_H09_AFastSampleAsksLittle(t *testing.T) {
 	_, devices := openFake(t, &fakeLibrary{gpus: []*fakeGPU{gpu}})
 	for _, tier := range []gpumetrics.Tier{gpumetrics.Once, gpumetrics.Fast, gpumetrics.Slow} {
 		gpu.calls, gpu.batches = nil, nil
-		if _, err := take(devices[0], tier); err != nil {
+		s := new(gpumetrics.Sample) // as a monitor without WithPCIeThroughput makes it
+		s.Want(gpumetrics.PCIeThroughputTransmit, false)
+		s.Want(gpumetrics.PCIeThroughputReceive, false)
+		if err := devices[0].Sample(tier, s); err != nil {
 			t.Fatal(err)
 		}
 		if slices.Contains(gpu.calls, callPCIeThroughput) {
@@ -356,10 +361,10 @@ func TestFault_H09_AFastSampleAsksLittle(t *testing.T) {
 			t.Errorf("a fast sample makes %d calls, want at most 14: %v", got, gpu.calls)
 		}
 	}
-	_, devices = openFake(t, &fakeLibrary{gpus: []*fakeGPU{gpu}}, WithPCIeThroughput())
+	_, devices = openFake(t, &fakeLibrary{gpus: []*fakeGPU{gpu}})
 	gpu.calls = nil
 	if s, _ := take(devices[0], gpumetrics.Slow); !slices.Contains(gpu.calls, callPCIeThroughput) {
-		t.Error("WithPCIeThroughput: the call was not made")
+		t.Error("the call was not made though its reading is wanted")
 	} else if v, ok := s.Value(gpumetrics.PCIeThroughputTransmit); !ok || v != 1024 {
 		t.Errorf("got %v, %t, want 1024 bytes per second", v, ok)
 	}

@@ -196,7 +196,7 @@ func TestEveryReadingHasATier(t *testing.T) {
 		}
 		c.version = func() string { return "" }
 	}
-	devices, err := Source(replace, WithPCIeThroughput()).Open(t.Context())
+	devices, err := Source(replace).Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,8 +98,14 @@ func TestProfilingComparesTwoSamples(t *testing.T) {
 		if made, freed := s.calls("alloc"), s.calls("gpm free"); made != 4 || freed != made {
 			t.Errorf("%d GPM samples were made and %d freed, want 4 and 4", made, freed)
 		}
-		_, plain := s.open(WithProfiling(false))
-		sample(t, plain[0], gpumetrics.Fast)
+		_, plain := s.open()
+		unwanted := new(gpumetrics.Sample) // as a monitor with WithProfiling(false) makes it
+		for _, m := range gpmReadings {
+			unwanted.Want(m.reading, false)
+		}
+		if err := plain[0].Sample(gpumetrics.Fast, unwanted); err != nil {
+			t.Fatal(err)
+		}
 		if got := s.calls("alloc"); got != 4 {
 			t.Error("GPM was used though it was switched off")
 		}
