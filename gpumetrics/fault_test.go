@@ -334,6 +334,7 @@ func TestFault_H10_AHangCostsOneGoroutineForEachGPU(t *testing.T) {
 		hang := func(Tier, *Sample) error { <-hold; return errors.New("late") }
 		src := &script{gpus: []*card{newCard("GPU-a", hang), newCard("GPU-b", hang), newCard("GPU-c", steady), newCard("GPU-d", steady)}}
 		reader := start(t, src)
+		synctest.Wait() // until two calls hang
 		for range 20 {
 			reader.stop()
 			ctx, cancel := context.WithCancel(t.Context())
