@@ -21,20 +21,10 @@ type notReadyError struct {
 }
 
 func (e *notReadyError) Error() string {
-	why := engine.Reason(e.last)
-	var status statusError
-	if errors.As(e.last, &status) {
-		why = status.Error()
-	}
-	return fmt.Sprintf("the engine was not ready within %s: %s", e.within, why)
+	return fmt.Sprintf("the engine was not ready within %s: %s", e.within, engine.Reason(e.last))
 }
 
 func (e *notReadyError) Unwrap() error { return e.last }
-
-// statusError is what /health answers while the engine is not ready.
-type statusError int
-
-func (s statusError) Error() string { return fmt.Sprintf("its /health answered %d", int(s)) }
 
 // forCaller puts an error into words that tell the caller what the engine said and leave out where
 // the engine is.

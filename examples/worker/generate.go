@@ -88,35 +88,16 @@ func ids(ctx context.Context, job string) []any {
 func (w *worker) ready(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(ctx, w.waitReady)
 	defer cancel()
-	var last error
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		err := w.ask(limit)
-		if err == nil || ctx.Err() != nil {
+	if err := w.probe.WaitReady(limit); err != nil {
+		if ctx.Err() != nil {
 			return err
 		}
-		if last == nil || limit.Err() == nil {
-			last = err // and not that the time is over
-		}
-		select {
-		case <-time.After(pause):
-		case <-limit.Done():
-			return &notReadyError{w.waitReady, last}
-		}
+		return &notReadyError{w.waitReady, err}
 	}
-}
-
-// ask asks the engine once whether it is ready.
-func (w *worker) ask(ctx context.Context) error {
-	status, err := w.probe.Health(ctx)
-	switch {
-	case err != nil:
-		return err
-	case status != http.StatusOK:
-		return statusError(status)
-	case w.ownModel() == "":
-		return w.learnModel(ctx)
+	if w.ownModel() != "" {
+		return nil
 	}
-	return nil
+	return w.learnModel(ctx)
 }
 
 func (w *worker) ownModel() string {
