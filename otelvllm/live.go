@@ -2,6 +2,8 @@ package otelvllm
 
 import (
 	"context"
+	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -172,6 +174,9 @@ func (l *live) register() {
 	}
 	if l.call.TraceID.IsValid() {
 		info.TraceID, info.SpanID = l.call.TraceID.String(), l.call.SpanID.String()
+	}
+	if l.call.ServerAddress != "" {
+		info.Engine = net.JoinHostPort(l.call.ServerAddress, strconv.Itoa(l.call.ServerPort))
 	}
 	l.item = l.core.registry.Begin(info)
 	l.item.Enter(inflight.PhaseConnect, l.call.Start)

@@ -2,6 +2,8 @@ package otelvllm
 
 import (
 	"context"
+	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -43,6 +45,9 @@ type Info struct {
 	Route string
 	// Stream tells that tokens are delivered as they come.
 	Stream bool
+	// Engine is the address of the engine that is to serve the request, as host:port, where no [Transport] sees it: it
+	// tells a watchdog which of several engines to look at. Empty means unknown.
+	Engine string
 	// Links point from the request span to spans of other traces. A job that waited in a queue runs
 	// in a trace of its own and links to the request that put it there, as the messaging
 	// conventions v1.43 advise. Nil means none.
@@ -63,11 +68,16 @@ func Request(ctx context.Context, info Info, fn func(context.Context) error) (er
 	}
 	info.Operation = clean(info.Operation, maxLabel)
 	known := wire.Request{Model: info.Model, Stream: info.Stream, Complete: true}
-	if l := liveFrom(ctx); l != nil && l.annotate(known, info.Links) {
+	address, port := "", 0
+	if info.Engine != "" {
+		address, port = hostPort(info.Engine, "http")
+	}
+	if l := liveFrom(ctx); l != nil && l.annotate(known, address, port, info.Links) {
 		return fn(ctx)
 	}
 	caller := ctx
 	ctx, l := coreFrom(ctx).begin(ctx, opening{
+		address: address, port: port,
 		operation: info.Operation, route: info.Route, kind: trace.SpanKindInternal, request: known,
 		stream: info.Stream, side: side{server: true}, links: info.Links,
 	})
@@ -81,7 +91,7 @@ func Request(ctx context.Context, info Info, fn func(context.Context) error) (er
 }
 
 // annotate fills in what a wrapper knows of a call that is under way, and tells whether one is.
-func (l *live) annotate(known wire.Request, links []trace.Link) bool {
+func (l *live) annotate(known wire.Request, address string, port int, links []trace.Link) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended || !l.side.server {
@@ -89,6 +99,10 @@ func (l *live) annotate(known wire.Request, links []trace.Link) bool {
 	}
 	if l.call.Model == "" && known.Model != "" {
 		l.describe(known)
+	}
+	if l.call.ServerAddress == "" && address != "" {
+		l.call.ServerAddress, l.call.ServerPort = address, port
+		l.item.SentTo(net.JoinHostPort(address, strconv.Itoa(port)))
 	}
 	for _, link := range links {
 		l.span.AddLink(link)

@@ -216,3 +216,39 @@ func TestWhatAWorkerTellsIsCleanedBeforeItLeaves(t *testing.T) {
 		t.Errorf("got %d records of tokens with the sum %g, want none", points.count, points.sum)
 	}
 }
+
+func TestJobNamesTheEngineThatNoTransportSees(t *testing.T) {
+	for _, tt := range []struct {
+		name, engine, address string
+		port                  int
+		listed                string
+		nested                bool
+	}{
+		{"an address with a port", "10.0.0.1:50051", "10.0.0.1", 50051, "10.0.0.1:50051", false},
+		{"an address of IPv6", "[::1]:8000", "::1", 8000, "[::1]:8000", false},
+		{"one that is told within the request", "10.0.0.1:50051", "10.0.0.1", 50051, "10.0.0.1:50051", true},
+		{"none is unknown", "", "", 0, "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tel := newTelemetry()
+			listed := "nothing"
+			job := func(ctx context.Context) error {
+				return otelvllm.Request(ctx, otelvllm.Info{Engine: tt.engine}, func(context.Context) error {
+					listed = tel.registry.Running()[0].Engine
+					return nil
+				})
+			}
+			ctx := otelvllm.NewContext(t.Context(), tel.options()...)
+			var err error
+			if tt.nested {
+				err = otelvllm.Request(ctx, otelvllm.Info{}, job)
+			} else {
+				err = job(ctx)
+			}
+			call := tel.call(t)
+			if err != nil || call.ServerAddress != tt.address || call.ServerPort != tt.port || listed != tt.listed {
+				t.Errorf("got %q, %d, listed as %q, %v; want %q, %d, %q", call.ServerAddress, call.ServerPort, listed, err, tt.address, tt.port, tt.listed)
+			}
+		})
+	}
+}
