@@ -47,6 +47,21 @@ const (
 	Failed
 )
 
+// String returns "not asked", "not supported", "denied" or "failed".
+func (m Miss) String() string {
+	switch m {
+	case NotAsked:
+		return "not asked"
+	case NotSupported:
+		return "not supported"
+	case Denied:
+		return "denied"
+	case Failed:
+		return "failed"
+	}
+	return "unknown"
+}
+
 // PartKind is a kind of part that a device has several of.
 type PartKind uint8
 
