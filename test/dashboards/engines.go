@@ -47,7 +47,7 @@ func servePanels() []panel {
 		},
 		{
 			title: "Engines", kind: kindTable, w: 12, h: 7, none: "no engine is read",
-			about: "Age is that of the readings: old ones say that the engine's API server hangs or is short of CPU.",
+			about: "An instance that was restarted stands here under its old name for five more minutes. Age is that of the readings: old ones say that the engine's API server hangs or is short of CPU.",
 			queries: []query{
 				{expr: byEngine(`max`, `vllm_engine_up_ratio{`+engine+`}`)},
 				{expr: byEngine(`max`, `vllm_engine_scrape_age_seconds{`+engine+`}`)},

@@ -111,11 +111,11 @@ func gpuHealthPanels() []panel {
 		},
 		gpuTable(),
 		{
-			title: "Last XIDs", unit: "s", w: 12, h: 6, none: "none", about: "How long ago.",
+			title: "Last XIDs", unit: "s", w: 12, h: 7, none: "none", about: "How long ago.",
 			queries: []query{{expr: `time() - max by (hw_id, nvidia_xid_code) (nvidia_gpu_xid_last_timestamp_seconds{` + ofGPU + `})`, legend: "{{hw_id}} XID {{nvidia_xid_code}}"}},
 		},
 		{
-			title: "State of the driver", unit: "short", w: 12, h: 6,
+			title: "State of the driver", unit: "short", w: 12, h: 7,
 			queries: []query{{expr: `nvidia_gpu_driver_state{` + ofInstance + `} == 1`, legend: "{{instance}} {{nvidia_gpu_driver_state}}"}},
 		},
 	}
@@ -125,6 +125,7 @@ func gpuHealthPanels() []panel {
 func gpuTable() panel {
 	return panel{
 		title: "GPUs", kind: kindTable, w: 24, h: 11, none: "no GPU is read", sortBy: "Number",
+		about: "An instance that was restarted stands here under its old name for five more minutes. Number is what nvidia-smi calls it.",
 		queries: []query{
 			{expr: byGPU(`nvidia_gpu_up_ratio{` + ofGPU + `}`)},
 			{expr: byGPU(`hw_gpu_utilization_ratio{` + ofGPU + `, hw_gpu_task="general"}`)},
@@ -202,18 +203,17 @@ func gpuHeatPanels() []panel {
 }
 
 func gpuEnergyPanels() []panel {
-	median := func(title, unit, metric, about string) panel {
-		return panel{title: title, unit: unit, about: about, queries: []query{{
-			expr: fmt.Sprintf(`histogram_quantile(0.5, sum by (job, le) (rate(%[1]s_bucket{%[2]s}[$__rate_interval]))) or `+
-				`histogram_quantile(0.5, sum by (job) (rate(%[1]s{%[2]s}[$__rate_interval])))`, metric, ofInstance),
-			legend: "median {{job}}", exemplars: true,
-		}}}
+	spread := func(title, unit, metric, about string) panel {
+		return panel{title: title, unit: unit, about: about, queries: []query{
+			{expr: quantileOf(0.5, metric, "job", ofInstance), legend: "p50 {{job}}"},
+			{expr: quantileOf(0.95, metric, "job", ofInstance), legend: "p95 {{job}}", exemplars: true},
+		}}
 	}
 	return []panel{
 		{title: "Energy of a token, idle time included", unit: "joule", queries: []query{{expr: `job_instance:hw_energy_joules_per_token:ratio_rate5m{` + ofInstance + `}`, legend: "{{instance}}"}}},
-		median("Energy of a request", "joule", "vllm_request_gpu_energy_joules", "Each instant's energy, divided among the requests that ran then."),
-		median("Energy of a request's token", "joule", energyPerToken, ""),
-		median("GPU time of a request", "s", "vllm_request_gpu_time_seconds", ""),
+		spread("Energy of a request", "joule", "vllm_request_gpu_energy_joules", "Each instant's energy, divided among the requests that ran then."),
+		spread("Energy of a request's token", "joule", energyPerToken, ""),
+		spread("GPU time of a request", "s", "vllm_request_gpu_time_seconds", ""),
 		{title: "Power, from the energy counter", unit: "watt", about: "The driver's energy counter misses nothing between two readings.", queries: []query{{expr: `sum by (hw_id) (rate(hw_energy_joules_total{` + ofGPU + `}[$__rate_interval]))`, legend: "{{hw_id}}"}}},
 		{title: "Requests whose energy is not known", unit: "reqps", queries: []query{{expr: `sum by (error_type) (rate(vllm_request_gpu_unsettled_total{` + ofInstance + `}[$__rate_interval]))`, legend: "{{error_type}}"}}},
 	}

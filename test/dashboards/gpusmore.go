@@ -76,8 +76,7 @@ func gpuRarePanels() []panel {
 }
 
 func gpuSamplerPanels() []panel {
-	took := `histogram_quantile(0.95, sum by (hw_id, nvidia_gpu_sampler_tier, le) (rate(nvidia_gpu_sampler_duration_seconds_bucket{` + ofGPU + `, nvidia_gpu_sampler_tier!="once"}[$__rate_interval]))) or ` +
-		`histogram_quantile(0.95, sum by (hw_id, nvidia_gpu_sampler_tier) (rate(nvidia_gpu_sampler_duration_seconds{` + ofGPU + `, nvidia_gpu_sampler_tier!="once"}[$__rate_interval])))`
+	took := quantileOf(0.95, "nvidia_gpu_sampler_duration_seconds", "hw_id, nvidia_gpu_sampler_tier", ofGPU)
 	return []panel{
 		one("Age of the readings", "s", "nvidia_gpu_sampler_age_seconds", "{{hw_id}}", ""),
 		one("A driver call does not return", "bool_yes_no", "nvidia_gpu_sampler_wedged_ratio", "{{hw_id}}", "For five seconds or more."),

@@ -47,8 +47,12 @@ func born(metric, by string) string {
 		metric, by, ofInstance)
 }
 
-// byModel makes one row for each model. The queries of a table need the same labels, or their answers stay apart.
-func byModel(expr string) string { return `max by (job, gen_ai_request_model) (` + expr + `)` }
+// byModel makes one row for each model with requests. The queries of a table need the same labels, or their answers stay
+// apart.
+func byModel(expr string) string { return `max by (job, gen_ai_request_model) (` + expr + `)` + known }
+
+// known leaves out what is not a number: a quantile of a model without requests.
+const known = ` >= 0`
 
 // hangPanels answer the first question, from the top left.
 func hangPanels() []panel {
@@ -108,7 +112,7 @@ func modelsPanel() panel {
 		title: "Models now", kind: kindTable, w: 24, h: 6, none: "no requests", unit: "s",
 		about: "The last five minutes, over all instances; times are p95.",
 		queries: []query{
-			{expr: byModel(`job_model:gen_ai_server_requests:rate5m{` + ofModel + `}`)},
+			{expr: byModel(`job_model:gen_ai_server_requests:rate5m{` + ofModel + `} > 0`)},
 			{expr: byModel(`job_model:gen_ai_server_errors:ratio_rate5m{` + ofModel + `}`)},
 			{expr: byModel(`job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{` + ofModel + `}`)},
 			{expr: byModel(`job_model:gen_ai_server_time_per_output_token_seconds:p95_5m{` + ofModel + `}`)},
@@ -130,19 +134,24 @@ func modelsPanel() panel {
 	}
 }
 
+// quantileOf computes a quantile of a histogram, be it one of buckets or a native one.
+func quantileOf(q float64, metric, by, selector string) string {
+	return fmt.Sprintf(`(histogram_quantile(%[1]g, sum by (%[3]s, le) (rate(%[2]s_bucket{%[4]s}[$__rate_interval]))) or `+
+		`histogram_quantile(%[1]g, sum by (%[3]s) (rate(%[2]s{%[4]s}[$__rate_interval]))))`+known, q, metric, by, selector)
+}
+
 // quantiles plots three quantiles of a histogram. The middle one is computed from the histogram itself, of the chosen
 // instances, because exemplars belong to its series; the others come from the recording rules, of all instances.
 func quantiles(metric, title, about string) panel {
 	return panel{
 		title: title, about: about, unit: "s",
 		queries: []query{
-			{expr: fmt.Sprintf(`job_model:%s:p50_5m{%s}`, metric, ofModel), legend: "p50 {{gen_ai_request_model}}"},
+			{expr: fmt.Sprintf(`job_model:%s:p50_5m{%s}`+known, metric, ofModel), legend: "p50 {{gen_ai_request_model}}"},
 			{
-				expr: fmt.Sprintf(`histogram_quantile(0.95, sum by (gen_ai_request_model, le) (rate(%[1]s_bucket{%[2]s}[$__rate_interval]))) or `+
-					`histogram_quantile(0.95, sum by (gen_ai_request_model) (rate(%[1]s{%[2]s}[$__rate_interval])))`, metric, ofRequests),
+				expr:   quantileOf(0.95, metric, "gen_ai_request_model", ofRequests),
 				legend: "p95 {{gen_ai_request_model}}", exemplars: true,
 			},
-			{expr: fmt.Sprintf(`job_model:%s:p99_5m{%s}`, metric, ofModel), legend: "p99 {{gen_ai_request_model}}"},
+			{expr: fmt.Sprintf(`job_model:%s:p99_5m{%s}`+known, metric, ofModel), legend: "p99 {{gen_ai_request_model}}"},
 		},
 	}
 }
@@ -167,8 +176,7 @@ func latencyPanels() []panel {
 }
 
 func phasePanels() []panel {
-	decode := fmt.Sprintf(`histogram_quantile(0.95, sum by (gen_ai_request_model, le) (rate(vllm_request_decode_duration_seconds_bucket{%[1]s}[$__rate_interval]))) or `+
-		`histogram_quantile(0.95, sum by (gen_ai_request_model) (rate(vllm_request_decode_duration_seconds{%[1]s}[$__rate_interval])))`, ofRequests)
+	decode := quantileOf(0.95, "vllm_request_decode_duration_seconds", "gen_ai_request_model", ofRequests)
 	const onlyThere = " As the engine measured it: only where it tells (--enable-per-request-metrics)."
 	return []panel{
 		quantiles("vllm_request_queue_duration_seconds", "In the engine's queue", "Long: the engine is full. queue_saturated, kv_cache_exhausted."+onlyThere),
@@ -180,8 +188,7 @@ func phasePanels() []panel {
 		{
 			title: "Waiting for the engine to be ready, p95", unit: "s", none: "no request waited", about: "Cold start: requests held by -wait-ready.",
 			queries: []query{{
-				expr: fmt.Sprintf(`histogram_quantile(0.95, sum by (gen_ai_request_model, le) (rate(vllm_engine_init_duration_seconds_bucket{%[1]s}[$__rate_interval]))) or `+
-					`histogram_quantile(0.95, sum by (gen_ai_request_model) (rate(vllm_engine_init_duration_seconds{%[1]s}[$__rate_interval])))`, ofRequests),
+				expr:   quantileOf(0.95, "vllm_engine_init_duration_seconds", "gen_ai_request_model", ofRequests),
 				legend: "p95 {{gen_ai_request_model}}", exemplars: true,
 			}},
 		},
@@ -196,8 +203,7 @@ func phasePanels() []panel {
 func loadPanels() []panel {
 	errors := fmt.Sprintf(`sum by (error_type) (rate(gen_ai_server_request_duration_seconds_count{%[1]s, error_type!=""}[$__rate_interval])) or `+
 		`sum by (error_type) (histogram_count(rate(gen_ai_server_request_duration_seconds{%[1]s, error_type!=""}[$__rate_interval])))`, ofRequests)
-	rate := fmt.Sprintf(`histogram_quantile(0.5, sum by (gen_ai_request_model, le) (rate(vllm_request_output_rate_per_second_bucket{%[1]s}[$__rate_interval]))) or `+
-		`histogram_quantile(0.5, sum by (gen_ai_request_model) (rate(vllm_request_output_rate_per_second{%[1]s}[$__rate_interval])))`, ofRequests)
+	rate := quantileOf(0.5, "vllm_request_output_rate_per_second", "gen_ai_request_model", ofRequests)
 	return []panel{
 		{
 			title: "Requests", unit: "reqps",
@@ -237,7 +243,7 @@ func clientPanels() []panel {
 	recorded := func(metric, title string) panel {
 		p := panel{title: title, unit: "s"}
 		for _, q := range strings.Fields("p50 p95 p99") {
-			p.queries = append(p.queries, query{expr: fmt.Sprintf(`job_model:%s:%s_5m{%s}`, metric, q, ofModel), legend: q + " {{gen_ai_request_model}}"})
+			p.queries = append(p.queries, query{expr: fmt.Sprintf(`job_model:%s:%s_5m{%s}`+known, metric, q, ofModel), legend: q + " {{gen_ai_request_model}}"})
 		}
 		return p
 	}
@@ -247,8 +253,7 @@ func clientPanels() []panel {
 		{
 			title: "Between events, p95", unit: "s", none: "recorded where there is no Middleware; else see Between tokens",
 			queries: []query{{
-				expr: fmt.Sprintf(`histogram_quantile(0.95, sum by (gen_ai_request_model, le) (rate(gen_ai_client_operation_time_per_output_chunk_seconds_bucket{%[1]s}[$__rate_interval]))) or `+
-					`histogram_quantile(0.95, sum by (gen_ai_request_model) (rate(gen_ai_client_operation_time_per_output_chunk_seconds{%[1]s}[$__rate_interval])))`, ofRequests),
+				expr:   quantileOf(0.95, "gen_ai_client_operation_time_per_output_chunk_seconds", "gen_ai_request_model", ofRequests),
 				legend: "p95 {{gen_ai_request_model}}", exemplars: true,
 			}},
 		},

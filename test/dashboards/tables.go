@@ -47,6 +47,9 @@ func (p panel) overrides() []dashboard.DashboardFieldConfigSourceOverrides {
 		if c.unit != "" {
 			o.Properties = append(o.Properties, dashboard.DynamicConfigValue{Id: "unit", Value: c.unit})
 		}
+		if c.unit == "short" {
+			o.Properties = append(o.Properties, dashboard.DynamicConfigValue{Id: "decimals", Value: 0})
+		}
 		if len(c.links) > 0 {
 			o.Properties = append(o.Properties, dashboard.DynamicConfigValue{Id: "links", Value: dataLinks(c.links)})
 		}
