@@ -14,13 +14,37 @@ import (
 // end closes the call, once: whichever of return, panic, end of body, error, cancellation and Close
 // comes first. caller is the caller's own context; finish may add what only the closer knows.
 func (l *live) end(caller context.Context, finish func(*evidence)) {
-	l.mu.Lock()
-	if l.ended {
-		l.mu.Unlock()
+	call, verdicts, first := l.settle(caller, finish)
+	if !first {
 		return
+	}
+	l.core.inst.active.Add(l.ctx, -1, l.core.labels.operation(l.opened)...)
+	l.core.inst.record(l.ctx, &call, l.side, l.core.labels)
+	l.core.inst.recordSLO(l.ctx, &call, verdicts, l.core.labels)
+	if call.Usage.Output.Known {
+		l.item.OutputTokens(call.Usage.Output.N)
+	}
+	l.item.End(string(call.Outcome), l.waterfall(), l.at(call.Duration))
+	l.log("complete")
+	l.core.hook(caller, l.span, call)
+}
+
+// settle makes the record and ends the spans. It tells false if that has been done. A panic of whoever gets the spans
+// passes, and leaves nothing locked and nothing listed as running.
+func (l *live) settle(caller context.Context, finish func(*evidence)) (call Call, verdicts []verdict, first bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return call, nil, false
 	}
 	l.leaveAttempt()
 	l.ended = true
+	defer func() {
+		if !first {
+			l.core.inst.active.Add(l.ctx, -1, l.core.labels.operation(l.opened)...)
+			l.item.End(string(Panicked), nil, l.at(l.now()))
+		}
+	}()
 	e := &l.evidence
 	if finish != nil {
 		finish(e)
@@ -36,23 +60,12 @@ func (l *live) end(caller context.Context, finish func(*evidence)) {
 		l.core.labels.confirm(l.call.ResponseModel)
 	}
 	l.timing()
-	verdicts := l.core.slo.judge(&l.call)
+	verdicts = l.core.slo.judge(&l.call)
 	if n := len(verdicts); n > 0 {
 		l.span.SetAttributes(keySLOMetAll.Bool(verdicts[n-1].met))
 	}
 	l.endSpans()
-	call := l.call
-	l.mu.Unlock()
-
-	l.core.inst.active.Add(l.ctx, -1, l.core.labels.operation(l.opened)...)
-	l.core.inst.record(l.ctx, &call, l.side, l.core.labels)
-	l.core.inst.recordSLO(l.ctx, &call, verdicts, l.core.labels)
-	if call.Usage.Output.Known {
-		l.item.OutputTokens(call.Usage.Output.N)
-	}
-	l.item.End(string(call.Outcome), l.waterfall(), l.at(call.Duration))
-	l.log("complete")
-	l.core.hook(caller, l.span, call)
+	return l.call, verdicts, true
 }
 
 // readAnswer copies what the engine's bytes told.

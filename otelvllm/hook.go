@@ -46,7 +46,7 @@ func safely(f func()) {
 	f()
 }
 
-// hookError reports a panic of a user's hook to the OpenTelemetry error handler.
+// hookError reports a panic of a user's hook, or of the handler of its logger, to the OpenTelemetry error handler.
 type hookError struct{ value any }
 
 func (e hookError) Error() string {

@@ -6,7 +6,14 @@ import (
 
 // log writes one of the lines of a call.
 func (l *live) log(line string) {
-	if l.core.logger == nil || !l.core.logger.Enabled(l.ctx, slog.LevelInfo) {
+	if l.core.logger == nil {
+		return
+	}
+	safely(func() { l.write(line) })
+}
+
+func (l *live) write(line string) {
+	if !l.core.logger.Enabled(l.ctx, slog.LevelInfo) {
 		return
 	}
 	attrs := l.ids()

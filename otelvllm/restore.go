@@ -2,6 +2,7 @@ package otelvllm
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/otelvllm/otelvllm-go/otelvllm/internal/wire"
@@ -18,6 +19,7 @@ type restoredBody struct {
 	restorer wire.Restorer
 	err      error // of src, given out after what is held
 	reading  chan readResult
+	closed   atomic.Bool
 }
 
 type readResult struct {
@@ -30,6 +32,9 @@ func newRestoredBody(src io.ReadCloser) *restoredBody { return &restoredBody{src
 func (b *restoredBody) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if b.closed.Load() {
+		return b.src.Read(p) // it says so
 	}
 	for {
 		if n := b.restorer.Read(p); n > 0 {
@@ -83,4 +88,7 @@ func (b *restoredBody) wait() {
 }
 
 // Close closes the source; a read that waits for it ends.
-func (b *restoredBody) Close() error { return b.src.Close() }
+func (b *restoredBody) Close() error {
+	b.closed.Store(true)
+	return b.src.Close()
+}

@@ -74,9 +74,11 @@ func (c *core) logStall(ctx context.Context, ids []slog.Attr, s inflight.Stall) 
 	if c.logger == nil {
 		return
 	}
-	c.logger.LogAttrs(ctx, slog.LevelWarn, "request stalled", append(ids,
-		slog.String("cause", s.Cause), slog.String("phase", s.Phase), slog.Duration("silence", s.Silence),
-		slog.String("summary", s.Summary), slog.String("remedy", s.Remedy))...)
+	safely(func() {
+		c.logger.LogAttrs(ctx, slog.LevelWarn, "request stalled", append(ids,
+			slog.String("cause", s.Cause), slog.String("phase", s.Phase), slog.Duration("silence", s.Silence),
+			slog.String("summary", s.Summary), slog.String("remedy", s.Remedy))...)
+	})
 }
 
 // flusher sends what the span processors hold, so that a stall does not wait for the next batch.
