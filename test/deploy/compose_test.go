@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -115,6 +116,35 @@ func TestAServiceHasTimeToDrain(t *testing.T) {
 			if s.StopGracePeriod == nil || time.Duration(*s.StopGracePeriod) < drain+3*time.Second {
 				t.Errorf("service %s drains for %s and is killed after %v", s.Name, drain, s.StopGracePeriod)
 			}
+		}
+	}
+}
+
+// TestTelemetryKeepsItsHostName holds the names of the containers whose name becomes host.name. Docker's own are new ones
+// at each start, and each would make new series beside the old.
+func TestTelemetryKeepsItsHostName(t *testing.T) {
+	for _, profiles := range rendered {
+		for _, s := range services(compose(t, profiles...)) {
+			if s.Name != "collector" && environment(s)["OTEL_EXPORTER_OTLP_ENDPOINT"] == "" {
+				continue
+			}
+			if got, want := s.Hostname, "compose"; got != want {
+				t.Errorf("service %s: got the host name %q, want %q", s.Name, got, want)
+			}
+		}
+	}
+}
+
+// TestFoldersThatPrometheusWatchesExist needs no program: Prometheus starts without them, but logs errors.
+func TestFoldersThatPrometheusWatchesExist(t *testing.T) {
+	const folder = "collector-config/prometheus"
+	watched := regexp.MustCompile(`files: \[(\S+)\]`).FindAllStringSubmatch(read(t, folder+"/prometheus.yaml"), -1)
+	if len(watched) == 0 {
+		t.Error("got no files of targets, want some: this test reads them wrongly")
+	}
+	for _, m := range watched {
+		if _, err := os.Stat(filepath.Join(root(), folder, filepath.Dir(m[1]))); err != nil {
+			t.Errorf("targets %s: got %v, want a folder", m[1], err)
 		}
 	}
 }
