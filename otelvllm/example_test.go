@@ -188,7 +188,8 @@ func ExampleRequest() {
 	// Output: /run tiny completed 2 true true
 }
 
-// Only what matters is recorded: this leaves out tokenizing, and what is asked with a header of a load test.
+// Only what matters is recorded: this leaves out tokenizing, and what is asked with a header of a load test. Paths that
+// are no inference endpoints, such as /health, have to be left out here too where their SERVER spans are not wanted.
 func ExampleWithFilter() {
 	record := otelvllm.Middleware(otelvllm.WithFilter(func(r *http.Request) bool {
 		return r.URL.Path != "/tokenize" && r.Header.Get("X-Load-Test") == ""

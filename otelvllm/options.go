@@ -27,6 +27,7 @@ type config struct {
 	logger         *slog.Logger
 	registry       *inflight.Registry
 	keep           func(*http.Request) bool
+	filtered       bool // keep is not the default
 	onDone         []func(context.Context, Call)
 	onIdle         []func(context.Context, bool)
 	public         func(*http.Request) bool
@@ -90,12 +91,18 @@ func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l }
 // and Transport the same one. Nil, the default, lists nothing.
 func WithRegistry(r *inflight.Registry) Option { return func(c *config) { c.registry = r } }
 
-// WithFilter records only the requests that keep accepts; the others pass through untouched. The
-// default leaves out GET and HEAD requests for /health, /healthz, /readyz, /livez, /ping, /load and /metrics.
+// WithFilter records only the requests that keep accepts; the others pass through untouched. Given more than once, all
+// must accept. Without it, GET and HEAD requests for /health, /healthz, /readyz, /livez, /ping, /load and /metrics are
+// left out; with it, only what keep leaves out.
 func WithFilter(keep func(*http.Request) bool) Option {
 	return func(c *config) {
-		if keep != nil {
-			c.keep = keep
+		before := c.keep
+		switch {
+		case keep == nil:
+		case !c.filtered:
+			c.keep, c.filtered = keep, true
+		default:
+			c.keep = func(r *http.Request) bool { return before(r) && keep(r) }
 		}
 	}
 }
