@@ -81,7 +81,7 @@ func (e *Endpoint) Route(path string) string {
 	prefix := strings.TrimSuffix(path, e.path)
 	for _, own := range []string{"/v1", "/cohere"} {
 		if strings.HasSuffix(prefix, own) {
-			return own + e.path
+			return path[len(prefix)-len(own):]
 		}
 	}
 	return e.path
