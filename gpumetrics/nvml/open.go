@@ -57,8 +57,12 @@ func (s *source) unavailable(r ret) error {
 	switch r {
 	case retNoLibrary:
 		e.State = gpumetrics.DriverLibraryNotFound
+		where := s.candidates[0]
+		if n := len(s.candidates) - 1; n > 0 {
+			where += fmt.Sprintf(", and in %d folders where it usually is", n)
+		}
 		e.Text = fmt.Sprintf("NVIDIA's library was not found (looked for %s); install the driver, or in a container "+
-			"let NVIDIA_DRIVER_CAPABILITIES contain utility", strings.Join(s.candidates, ", "))
+			"let NVIDIA_DRIVER_CAPABILITIES contain utility", where)
 	case retDriverNotLoaded, retUninitialized:
 		e.State = gpumetrics.DriverNotLoaded
 		e.Text = "NVIDIA's kernel module is not loaded; load it with modprobe nvidia"

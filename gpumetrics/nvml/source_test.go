@@ -228,3 +228,17 @@ func TestEveryReadingHasATier(t *testing.T) {
 		}
 	}
 }
+
+func TestALibraryThatIsNotThereIsSaidInOneLine(t *testing.T) {
+	missing := func(c *config) {
+		c.load = func(string) (library, error) { return &fakeLibrary{opened: retNoLibrary}, nil }
+		c.version = func() string { return "" }
+	}
+	_, err := Source(missing).Open(t.Context())
+	want := "NVIDIA's library was not found (looked for libnvidia-ml.so.1, and in 12 folders where it usually is); " +
+		"install the driver, or in a container let NVIDIA_DRIVER_CAPABILITIES contain utility"
+	var unavailable *gpumetrics.UnavailableError
+	if !errors.As(err, &unavailable) || unavailable.Text != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
