@@ -34,6 +34,7 @@ type panel struct {
 	whole    bool   // shows no fractions
 	min, max *float64
 	stack    bool
+	words    []word // of a stat: what certain values say
 	now      bool   // of a stat: asks for this moment, where a range ends at its last whole step
 	none     string // what stands where there is no data
 
@@ -62,7 +63,7 @@ type column struct {
 	words              []word // what values say, and in which colour
 }
 
-// word is what a value of a column says.
+// word is what a value says.
 type word struct{ value, text, color string }
 
 // The words of columns that say yes or no, good or bad.
@@ -170,7 +171,7 @@ func (p panel) fields(kind string) dashboard.FieldConfig {
 	}
 	switch kind {
 	case kindStat:
-		fields.Mappings = []dashboard.ValueMapping{nothing(p.none)}
+		fields.Mappings = append([]dashboard.ValueMapping{nothing(p.none)}, said(p.words)...)
 	case kindTable:
 		fields.Custom = common.TableFieldOptions{Align: common.FieldTextAlignmentAuto, MinWidth: cog.ToPtr(leastColumn)}
 	case kindPlot:

@@ -91,9 +91,11 @@ func nowPanels() []panel {
 	goodput := number("Goodput", "percentunit", `min(job_model:vllm_request_slo_met:ratio_rate5m{`+ofModel+`})`,
 		"Share of requests that met every objective of otelvllm.WithSLO, of the worst model.", step{0, "red"}, step{0.9, "yellow"}, step{0.99, "green"})
 	goodput.none = "no objectives"
+	first := number("First token, p95", "s", `max(job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{`+ofModel+`})`,
+		"95 of 100 requests of the slowest model had their first token within this time, in the last five minutes.", step{0, "green"}, step{1, "yellow"}, step{5, "red"})
+	first.words = []word{{"10", "over 10 s", "red"}} // where the buckets end
 	return []panel{
-		number("First token, p95", "s", `max(job_model:gen_ai_server_time_to_first_token_seconds:p95_5m{`+ofModel+`})`,
-			"95 of 100 requests of the slowest model had their first token within this time, in the last five minutes.", step{0, "green"}, step{1, "yellow"}, step{5, "red"}),
+		first,
 		number("Between tokens, p95", "s", `max(job_model:vllm_request_inter_token_latency_seconds:p95_5m{`+ofModel+`})`,
 			"Gaps between the events of a stream. A person reads about ten tokens a second.", step{0, "green"}, step{0.1, "yellow"}, step{0.5, "red"}),
 		goodput,
@@ -101,7 +103,7 @@ func nowPanels() []panel {
 		number("Fail", "percentunit", `sum(job_model:gen_ai_server_errors:rate5m{`+ofModel+`} or job_model:gen_ai_server_requests:rate5m{`+ofModel+`} * 0) / `+
 			`sum(job_model:gen_ai_server_requests:rate5m{`+ofModel+`})`,
 			"Share of requests that failed on our side: not what was rejected (4xx), and not whom the caller left.", step{0, "green"}, step{0.01, "yellow"}, step{0.05, "red"}),
-		number("Output tokens a second", "short", `sum(job_model_type:gen_ai_client_token_usage:rate5m{`+ofModel+`, gen_ai_token_type="output"})`,
+		number("Output tokens/s", "short", `sum(job_model_type:gen_ai_client_token_usage:rate5m{`+ofModel+`, gen_ai_token_type="output"})`,
 			"Of requests that ended, in the last five minutes.", step{0, "blue"}),
 		modelsPanel(),
 	}

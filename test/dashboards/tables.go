@@ -13,6 +13,9 @@ import (
 // rest of a legend or a row.
 const uuid = "([0-9a-f]{8})(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
+// widths are those of columns, in pixels, whose values are all long or all short. The others share what is left.
+var widths = map[string]int{"alertname": 190, "hw_name": 190, "severity": 90}
+
 // hasUUID are the labels whose values may have one.
 var hasUUID = []string{"hw_id", "hw_parent", "instance"}
 
@@ -56,8 +59,8 @@ func (p panel) overrides() []dashboard.DashboardFieldConfigSourceOverrides {
 		if mappings := c.mappings(); len(mappings) > 0 {
 			o.Properties = append(o.Properties, dashboard.DynamicConfigValue{Id: "mappings", Value: mappings})
 		}
-		if c.field == "hw_name" {
-			o.Properties = append(o.Properties, dashboard.DynamicConfigValue{Id: "custom.width", Value: 190})
+		if w, fixed := widths[c.field]; fixed {
+			o.Properties = append(o.Properties, dashboard.DynamicConfigValue{Id: "custom.width", Value: w})
 		}
 		if len(c.words) > 0 {
 			o.Properties = append(o.Properties, dashboard.DynamicConfigValue{
@@ -91,12 +94,17 @@ func (c column) mappings() []dashboard.ValueMapping {
 			Options: dashboard.DashboardRegexMapOptions{Pattern: "/" + uuid + "/g", Result: dashboard.ValueMappingResult{Text: cog.ToPtr("$1")}},
 		}})
 	}
-	if len(c.words) > 0 {
-		values := make(map[string]dashboard.ValueMappingResult)
-		for i, w := range c.words {
-			values[w.value] = dashboard.ValueMappingResult{Text: &w.text, Color: &w.color, Index: cog.ToPtr(int32(i))}
-		}
-		built = append(built, dashboard.ValueMapping{ValueMap: &dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: values}})
+	return append(built, said(c.words)...)
+}
+
+// said maps values to words.
+func said(words []word) []dashboard.ValueMapping {
+	if len(words) == 0 {
+		return nil
 	}
-	return built
+	values := make(map[string]dashboard.ValueMappingResult)
+	for i, w := range words {
+		values[w.value] = dashboard.ValueMappingResult{Text: &w.text, Color: &w.color, Index: cog.ToPtr(int32(i))}
+	}
+	return []dashboard.ValueMapping{{ValueMap: &dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: values}}}
 }
