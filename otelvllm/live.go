@@ -192,6 +192,9 @@ func (l *live) at(d time.Duration) time.Time { return l.call.Start.Add(d) }
 func (l *live) requestBytes(p []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.item != nil && l.sent == 0 {
+		l.item.Progress(l.at(l.now()), 0) // it is the caller who is slow, not the engine
+	}
 	if l.request != nil && !l.described && !l.ended {
 		l.request.Write(p)
 		l.content.request(p)

@@ -12,7 +12,8 @@ type Status struct {
 	StreamKnown bool
 	// Started is when the request began.
 	Started time.Time
-	// LastProgress is when the engine last sent data or a phase began; at first it is Started.
+	// LastProgress is when the engine last sent data, a phase began, or, before the request was sent, a piece of it
+	// came; at first it is Started.
 	LastProgress time.Time
 	// LastKeepAlive is when the engine last sent a comment; zero means never.
 	LastKeepAlive time.Time
