@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -196,4 +197,15 @@ func ExampleWithFilter() {
 	}))
 	mux := http.NewServeMux()
 	mux.Handle("/", record(http.NotFoundHandler()))
+}
+
+// Prompts go onto the request span, without what looks like the number of a card. The answers do not.
+func ExampleWithContentCapture() {
+	card := regexp.MustCompile(`\b(?:\d[ -]?){13,16}\b`)
+	record := otelvllm.Middleware(otelvllm.WithContentCapture(otelvllm.Capture{
+		Input:  true,
+		Redact: func(text string) string { return card.ReplaceAllString(text, "[card]") },
+	}))
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", record(http.NotFoundHandler()))
 }
