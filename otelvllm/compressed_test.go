@@ -57,3 +57,20 @@ type compressing struct {
 
 func (c compressing) Write(p []byte) (int, error) { return c.z.Write(p) }
 func (c compressing) Flush()                      { _ = c.z.Flush() }
+
+// TestAStreamThatCannotBeReadIsNotTouched has an engine that compresses whatever it is asked.
+func TestAStreamThatCannotBeReadIsNotTouched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const packed = "\x1f\x8b: no gzip, but nobody looks\n\n"
+		w := newWorld(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = io.WriteString(w, packed)
+		}))
+		defer w.close()
+		resp, body, err := w.post(t, t.Context(), chatPath, streamBody)
+		if err != nil || string(body) != packed || resp.ContentLength != int64(len(packed)) {
+			t.Errorf("got %v, %q of the length %d; want the engine's own", err, body, resp.ContentLength)
+		}
+	})
+}

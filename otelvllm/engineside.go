@@ -111,9 +111,9 @@ func (l *live) leaveAttempt() {
 	l.inFlight = false
 }
 
-// streamed tells whether the answer is a stream of events.
-func (l *live) streamed() bool {
+// readable tells whether the answer is a stream of events that comes as it is, not compressed.
+func (l *live) readable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.answer != nil && l.answer.Facts().Streamed
+	return l.answer != nil && l.answer.Facts().Streamed && !l.answer.Facts().Opaque
 }

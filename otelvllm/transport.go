@@ -165,7 +165,7 @@ func (a *attempt) answered(resp *http.Response) {
 		return
 	}
 	resp.Body = httpwrap.WatchBody(resp.Body, a)
-	if a.injected && a.live.streamed() {
+	if a.injected && a.live.readable() {
 		resp.Body = newRestoredBody(resp.Body)
 		resp.ContentLength = -1
 		resp.Header.Del("Content-Length")
