@@ -25,6 +25,10 @@ import (
 //
 // Where the caller of a stream did not ask for token counts, Transport does and takes the extra
 // event out again ([WithUsageInjection]): the caller reads the bytes it would have got.
+//
+// A Transport sees one try. Where a client tries again by itself, as OpenAI's SDKs do after a 429 or a 5xx, each try is
+// a call of its own, unless all belong to one request: that of a [Middleware], or of a [Request] around the client's
+// method.
 type Transport struct {
 	core *core
 	base http.RoundTripper
