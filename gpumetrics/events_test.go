@@ -30,8 +30,9 @@ func TestXIDsAreCountedFromAZeroThatWasThereBefore(t *testing.T) {
 		a, b := newCard("GPU-a", steady), newCard("GPU-b", steady)
 		src, events := feed(&script{gpus: []*card{a, b}})
 		var told []Event
-		p := start(t, src, WithOnEvent(func(e Event) { told = append(told, e) }))
+		p := start(t, src)
 		defer p.stop()
+		p.m.OnEvent(func(e Event) { told = append(told, e) })
 		time.Sleep(2 * time.Second)
 		got := p.collect()
 		for _, code := range expectedXIDs {

@@ -47,9 +47,6 @@ func New(src Source, opts ...Option) (*Monitor, error) {
 	m := &Monitor{config: c, src: src, table: newTable(&c), born: time.Now()}
 	m.setDriver(DriverOpening, "the monitor has not run yet")
 	m.devices.Store(&[]*device{})
-	if c.onEvent != nil {
-		m.OnEvent(c.onEvent)
-	}
 	m.instruments = newInstruments(c.meterProvider)
 	return m, nil
 }

@@ -29,7 +29,6 @@ type config struct {
 	serial        bool
 	throughput    bool
 	noProfiling   bool
-	onEvent       func(Event)
 	proc          string // where the process file system is mounted
 }
 
@@ -91,7 +90,3 @@ func WithPCIeThroughput() Option { return func(c *config) { c.throughput = true 
 // WithProfiling says whether the readings of the GPU's performance counters are taken where it has
 // them (NVIDIA's GPM, from Hopper on). The default is true.
 func WithProfiling(on bool) Option { return func(c *config) { c.noProfiling = !on } }
-
-// WithOnEvent has fn called with each event that the driver reports, from a goroutine of the
-// monitor. The monitor waits for fn, so fn must not block.
-func WithOnEvent(fn func(Event)) Option { return func(c *config) { c.onEvent = fn } }

@@ -89,12 +89,13 @@ func TestFault_H10_AMonitorShowsAHangingGPUAndTheOthersGoOn(t *testing.T) {
 func TestFault_H05_AMonitorShowsALostGPUAndItsXID(t *testing.T) {
 	withStub(t, func(t *testing.T, s stub) {
 		told := make(chan gpumetrics.Event, 1)
-		monitor := watch(t, s.source(), gpumetrics.WithOnEvent(func(e gpumetrics.Event) {
+		monitor := watch(t, s.source())
+		monitor.OnEvent(func(e gpumetrics.Event) {
 			select {
 			case told <- e:
 			default:
 			}
-		}))
+		})
 		s.set("xid=79", "xid_gpu=5", "lost=32")
 		if e := <-told; e.XID != 79 || e.Device != monitor.Latest().Devices[5].Info.ID {
 			t.Errorf("got %+v, want XID 79 of the sixth GPU", e)
