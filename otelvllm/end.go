@@ -68,6 +68,10 @@ func (l *live) settle(caller context.Context, finish func(*evidence)) (call Call
 	return l.call, verdicts, true
 }
 
+// clockSlack is by how much the times that an engine measured may be longer than the call. It allows for recorded answers
+// that are played faster than they were made; beyond, the engine's clock has jumped, or another has written its words.
+const clockSlack = time.Minute
+
 // readAnswer copies what the engine's bytes told.
 func (l *live) readAnswer() {
 	e := &l.evidence
@@ -95,7 +99,7 @@ func (l *live) readAnswer() {
 		Input: tokens(f.Usage.Input), Output: tokens(f.Usage.Output), Cached: tokens(f.Usage.Cached),
 		CacheWrite: tokens(f.Usage.CacheWrite), Reasoning: tokens(f.Usage.Reasoning),
 	}
-	if t := f.Timings; t.Queue.Known && t.Prefill.Known && t.Decode.Known {
+	if t := f.Timings; t.Queue.Known && t.Prefill.Known && t.Decode.Known && t.Queue.Value+t.Prefill.Value+t.Decode.Value <= (c.Duration+clockSlack).Seconds() {
 		c.Engine = EngineTimes{Known: true, Queue: seconds(t.Queue), Prefill: seconds(t.Prefill), Decode: seconds(t.Decode)}
 	}
 	for _, reason := range f.FinishReasons {

@@ -42,6 +42,7 @@ func (c *config) settings() []setting {
 		{flag: "drain", env: "OTELVLLM_DRAIN", usage: "on SIGTERM, time for running streams to finish", set: duration(&c.Drain, false)},
 		{flag: "models", env: "OTELVLLM_MODELS", usage: "model `names` that always keep their own label, with commas between", set: c.setModels},
 		{flag: "usage-injection", env: "OTELVLLM_USAGE_INJECTION", usage: "ask vLLM for the token counts of streams", set: boolean(&c.UsageInjection), isBool: true},
+		{flag: "public", env: "OTELVLLM_PUBLIC", usage: "callers are strangers: link to their traces instead of joining them, and pass none of their trace state and baggage on", set: boolean(&c.Public), isBool: true},
 	}
 }
 

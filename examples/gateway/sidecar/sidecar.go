@@ -5,8 +5,6 @@ package sidecar
 import (
 	"context"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -37,6 +35,7 @@ type Config struct {
 	Drain          time.Duration // time for running streams to finish once ctx of Run ends
 	Models         []string      // pinned metric labels
 	UsageInjection bool
+	Public         bool                 // callers are strangers, whose traces are linked to and not joined
 	Metrics        http.Handler         // answers /metrics; nil leaves it out
 	MeterProvider  metric.MeterProvider // takes the engine's readings; nil is the global one
 	HealthLog      *health.Logger       // writes the health document now and then; nil does not
@@ -81,6 +80,9 @@ func New(config Config, opts ...otelvllm.Option) *Sidecar {
 		otelvllm.WithRegistry(s.Registry), otelvllm.WithModels(config.Models...),
 		otelvllm.WithUsageInjection(config.UsageInjection), otelvllm.WithOnDone(s.settle), otelvllm.WithOnIdle(s.turn),
 	}, opts...)
+	if config.Public {
+		opts = append(opts, otelvllm.WithPublicEndpoint(nil))
+	}
 	proxy := otelvllm.NewReverseProxy(config.Engine, opts...)
 	s.Handler = s.account(otelvllm.Middleware(opts...)(s.waitReady(s.begin(fullDuplex(proxy)))))
 	s.Admin = s.adminHandler()
@@ -190,11 +192,11 @@ func (s *Sidecar) Serve(ctx context.Context, callers, admin net.Listener, say fu
 	}
 
 	failed := make(chan error, 2)
-	front := newServer(s.base, s.Handler)
+	front := newServer(s.base, s.Handler, say)
 	wg.Go(func() { failed <- front.Serve(callers) })
 	say(fmt.Sprintf("callers:   http://%s  ->  %s", callers.Addr(), s.config.Engine))
 	if admin != nil {
-		back := newServer(work, s.Admin)
+		back := newServer(work, s.Admin, say)
 		wg.Go(func() { failed <- back.Serve(admin) })
 		defer back.Close()
 		say(fmt.Sprintf("live page: http://%s/", admin.Addr()))
@@ -230,17 +232,6 @@ func (s *Sidecar) drain(front *http.Server, say func(string)) error {
 	}
 	s.settled(last)
 	return nil
-}
-
-func newServer(base context.Context, h http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          log.New(io.Discard, "", 0), // about connections that callers broke: the spans tell it
-	}
 }
 
 // waitReady holds a request while the engine is not ready, for as long as configured.
