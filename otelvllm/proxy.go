@@ -23,15 +23,16 @@ const engineIdleTimeout = 4 * time.Second
 // request body is read before it is sent, which keeps a quick answer from being cut off
 // (golang/go#40747). A [Transport] with opts sends the requests.
 //
-// Put [Middleware] with the same options in front of it. If the engine cannot be reached the
-// Put [Middleware] with the same options in front of it. If the engine cannot be reached the
-// caller gets 502 with an error body in OpenAI's form, and if the request's body cannot be read, 400 or 413. The proxy's
-// fields may be changed before use.
+// The engine is asked by its own name, as a host behind an ingress has to be; X-Forwarded-Host has the one that the caller
+// asked for, beside X-Forwarded-For and -Proto.
+//
+// Put [Middleware] with the same options in front of it. If the engine cannot be reached the caller gets 502 with an error
+// body in OpenAI's form, and if the request's body cannot be read, 400 or 413. The proxy's fields may be changed before
+// use.
 func NewReverseProxy(engine *url.URL, opts ...Option) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.SetURL(engine)
-			pr.Out.Host = pr.In.Host
 			pr.Out.Header["X-Forwarded-For"] = pr.In.Header["X-Forwarded-For"]
 			pr.SetXForwarded()
 		},
