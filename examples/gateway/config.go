@@ -35,12 +35,13 @@ func (c *config) settings() []setting {
 		{flag: "listen", env: "OTELVLLM_LISTEN", usage: "`address` where callers connect", set: address(&c.Listen, false)},
 		{flag: "engine", env: "OTELVLLM_ENGINE", usage: "vLLM's base `URL`, dns+http://name:8000 for every engine behind a name; without it a simulated engine answers", set: c.setEngine},
 		{flag: "admin", env: "OTELVLLM_ADMIN", usage: "`address` of the live page, /health, /requests, /findings and /metrics; off closes it", set: address(&c.Admin, true)},
+		{flag: "admin-hosts", env: "OTELVLLM_ADMIN_HOSTS", usage: "`names` by which the admin address may be asked for, beside localhost and IP addresses, with commas between; without it any name, except on a loopback address", set: names(&c.AdminHosts, "host name")},
 		{flag: "stall-after", env: "OTELVLLM_STALL_AFTER", usage: "silence after which a request counts as stalled", set: duration(&c.StallAfter, true)},
 		{flag: "scrape-interval", env: "OTELVLLM_SCRAPE_INTERVAL", usage: "time between two looks at the engine", set: duration(&c.ScrapeInterval, true)},
 		{flag: "gpu", env: "OTELVLLM_GPU", usage: "read this host's GPUs: auto, off, required (fail without) or demo (made-up ones)", set: oneOf(&c.gpu, gpuAuto, gpuOff, gpuRequired, gpuDemo)},
 		{flag: "wait-ready", env: "OTELVLLM_WAIT_READY", usage: "hold requests up to this long while the engine is not ready", set: duration(&c.WaitReady, false)},
 		{flag: "drain", env: "OTELVLLM_DRAIN", usage: "on SIGTERM, time for running streams to finish", set: duration(&c.Drain, false)},
-		{flag: "models", env: "OTELVLLM_MODELS", usage: "model `names` that always keep their own label, with commas between", set: c.setModels},
+		{flag: "models", env: "OTELVLLM_MODELS", usage: "model `names` that always keep their own label, with commas between", set: names(&c.Models, "model name")},
 		{flag: "usage-injection", env: "OTELVLLM_USAGE_INJECTION", usage: "ask vLLM for the token counts of streams", set: boolean(&c.UsageInjection), isBool: true},
 		{flag: "public", env: "OTELVLLM_PUBLIC", usage: "callers are strangers: link to their traces instead of joining them, and pass none of their trace state and baggage on", set: boolean(&c.Public), isBool: true},
 	}
@@ -141,17 +142,20 @@ func (c *config) setEngine(s string) error {
 	return nil
 }
 
-func (c *config) setModels(s string) error {
-	c.Models = nil
-	for name := range strings.SplitSeq(s, ",") {
-		if name = strings.TrimSpace(name); name != "" {
-			c.Models = append(c.Models, name)
+// names sets a list. what says in the error what there is none of.
+func names(p *[]string, what string) func(string) error {
+	return func(s string) error {
+		*p = nil
+		for name := range strings.SplitSeq(s, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				*p = append(*p, name)
+			}
 		}
+		if len(*p) == 0 {
+			return fmt.Errorf("no %s; give one or more, with commas between", what)
+		}
+		return nil
 	}
-	if len(c.Models) == 0 {
-		return errors.New("no model name; give one or more, with commas between")
-	}
-	return nil
 }
 
 func address(p *string, mayBeOff bool) func(string) error {

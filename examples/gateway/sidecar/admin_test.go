@@ -39,3 +39,20 @@ func TestAForeignNameReadsNothingOfTheAdminListener(t *testing.T) {
 		t.Errorf("/healthz, which tells nothing: got %d under any name, want 200", got)
 	}
 }
+
+// TestAdminHostsCountWhateverTheAddress asks over a connection that is not known to be one of this host alone, as those
+// are that come through a container's published port.
+func TestAdminHostsCountWhateverTheAddress(t *testing.T) {
+	engine, _ := url.Parse("http://127.0.0.1:1")
+	s := New(Config{Engine: engine, StallAfter: time.Second, ScrapeInterval: time.Second, AdminHosts: []string{"gateway"}})
+	for host, want := range map[string]int{
+		"gateway:9091": http.StatusOK, "127.0.0.1:9091": http.StatusOK, "stranger.example:9091": http.StatusMisdirectedRequest,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/findings", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		if s.Admin.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("%s: got %d, want %d", host, w.Code, want)
+		}
+	}
+}

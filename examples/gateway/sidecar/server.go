@@ -6,6 +6,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -29,4 +30,13 @@ func (say panics) Write(p []byte) (int, error) {
 		say(string(bytes.TrimSpace(p)))
 	}
 	return len(p), nil
+}
+
+// reachable is an address that a person can open: where a listener takes connections to all of them, localhost is one.
+func reachable(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return a.String()
+	}
+	return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
 }

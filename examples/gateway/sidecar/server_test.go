@@ -33,3 +33,15 @@ func TestAPanicIsSaidWithItsStackAndABrokenConnectionIsNot(t *testing.T) {
 		t.Errorf("got %v and %d lines more, want nil and none", err, len(said))
 	}
 }
+
+func TestSaidAddressesCanBeOpened(t *testing.T) {
+	for listen, want := range map[string]string{"0.0.0.0:80": "localhost:80", "[::]:80": "localhost:80", "127.0.0.1:80": "127.0.0.1:80", "10.0.0.1:80": "10.0.0.1:80"} {
+		a, err := net.ResolveTCPAddr("tcp", listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reachable(a); got != want {
+			t.Errorf("%s: got %s, want %s", listen, got, want)
+		}
+	}
+}

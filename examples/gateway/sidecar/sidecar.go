@@ -27,6 +27,7 @@ import (
 type Config struct {
 	Listen         string        // where callers connect
 	Admin          string        // where the operator looks; empty closes it
+	AdminHosts     []string      // names by which the operator may ask, as livepage.WithHosts takes them
 	Engine         *url.URL      // vLLM's base URL
 	Watch          string        // what is watched if that is not Engine, such as every engine behind a name: dns+http://name:8000
 	StallAfter     time.Duration // silence after which a request counts as stalled
@@ -71,6 +72,7 @@ func New(config Config, opts ...otelvllm.Option) *Sidecar {
 	s.Watchdog = &watchdog.Watchdog{Registry: s.Registry, StallAfter: config.StallAfter, Engines: s.Monitor.Status}
 	s.Health = &health.Source{Registry: s.Registry, Engines: s.Monitor.Status, Findings: s.Watchdog.Findings}
 	s.Page = livepage.New(livepage.Source{Health: s.Health, Registry: s.Registry, Findings: s.Watchdog.Findings, Cleared: s.Watchdog.Cleared},
+		livepage.WithHosts(config.AdminHosts...),
 		livepage.WithLinks(livepage.Link{Name: "health", URL: "/health"}, livepage.Link{Name: "requests", URL: "/requests"},
 			livepage.Link{Name: "findings", URL: "/findings"}, livepage.Link{Name: "evidence", URL: "/evidence"}))
 	s.addGPUs()
@@ -194,12 +196,12 @@ func (s *Sidecar) Serve(ctx context.Context, callers, admin net.Listener, say fu
 	failed := make(chan error, 2)
 	front := newServer(s.base, s.Handler, say)
 	wg.Go(func() { failed <- front.Serve(callers) })
-	say(fmt.Sprintf("callers:   http://%s  ->  %s", callers.Addr(), s.config.Engine))
+	say(fmt.Sprintf("callers:   http://%s  ->  %s", reachable(callers.Addr()), s.config.Engine))
 	if admin != nil {
 		back := newServer(work, s.Admin, say)
 		wg.Go(func() { failed <- back.Serve(admin) })
 		defer back.Close()
-		say(fmt.Sprintf("live page: http://%s/", admin.Addr()))
+		say(fmt.Sprintf("live page: http://%s/", reachable(admin.Addr())))
 	}
 	select {
 	case err := <-failed:
