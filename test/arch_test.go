@@ -83,7 +83,7 @@ var forbidden = arch.Forbidden{
 // topLevel are the entries of the repository's root.
 var topLevel = []string{
 	"go.mod", "go.sum", "go.work", "go.work.sum", "otelvllm", "gpumetrics", "examples", "collector-config", "test",
-	"docker-compose.yml", "Dockerfile", "Makefile", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
+	"docker-compose.yml", "Dockerfile", "Makefile", "README.md", "TELEMETRY.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
 }
 
 // privateText are patterns of what only means something where it was written.

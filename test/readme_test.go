@@ -85,7 +85,7 @@ func compile(t *testing.T, code string) (string, error) {
 }
 
 func TestReadmeNamesWhatExists(t *testing.T) {
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} {
+	for _, name := range []string{"README.md", "TELEMETRY.md", "CONTRIBUTING.md", "CHANGELOG.md"} {
 		t.Run(name, func(t *testing.T) {
 			text := document(t, name)
 			checker := readme.Checker{Root: root, Module: load(t).Path}
@@ -101,13 +101,13 @@ func TestReadmeNamesWhatExists(t *testing.T) {
 	}
 }
 
-func TestReadmeTablesNameTheWholeTelemetry(t *testing.T) {
-	text := document(t, "README.md") + document(t, "gpumetrics/README.md")
+func TestTheTablesNameTheWholeTelemetry(t *testing.T) {
+	text := document(t, "TELEMETRY.md") + document(t, "gpumetrics/README.md")
 	golden, err := os.ReadFile("testdata/telemetry.golden")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, problem := range surface.CheckTables(text, string(golden)) {
-		t.Errorf("README.md and gpumetrics/README.md: %s", problem)
+		t.Errorf("TELEMETRY.md and gpumetrics/README.md: %s", problem)
 	}
 }

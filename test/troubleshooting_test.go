@@ -146,10 +146,10 @@ func TestTheGuideNamesWhatWeHave(t *testing.T) {
 			t.Errorf("%s: neither the gateway nor the monitor has a flag -%s", guide, m[1])
 		}
 	}
-	telemetry := document(t, "README.md")
+	telemetry := document(t, "TELEMETRY.md")
 	for _, m := range regexp.MustCompile("`(vllm\\.[a-z_.]+)`").FindAllStringSubmatch(text, -1) {
 		if !strings.Contains(telemetry, "`"+m[1]+"`") {
-			t.Errorf("%s: README.md knows no %s", guide, m[1])
+			t.Errorf("%s: TELEMETRY.md knows no %s", guide, m[1])
 		}
 	}
 	names := document(t, "otelvllm/engine/names.go")

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The comments between which README's tables of telemetry stand.
+// The comments between which a document's tables of telemetry stand.
 const (
 	TablesBegin = "<!-- telemetry:begin -->"
 	TablesEnd   = "<!-- telemetry:end -->"
