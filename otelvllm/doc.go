@@ -13,7 +13,7 @@
 // A request to one of vLLM's inference endpoints, streamed or not, makes the trace below. The
 // endpoints are those for chats and completions (/v1/chat/completions, /v1/completions,
 // /v1/responses, /v1/messages, /cohere/v2/chat, /inference/v1/generate), for embeddings, pooling,
-// scores and rankings, for speech to text, for tokenizing, and SageMaker's /invocations. README has
+// scores and rankings, for speech to text, for tokenizing, and SageMaker's /invocations. TELEMETRY.md has
 // the list.
 //
 //	POST /v1/chat/completions     SERVER    the HTTP request, unless the caller has made such a span
@@ -28,7 +28,7 @@
 //	    └ stall                   INTERNAL  one per stall, exported while the request still hangs
 //
 // Queue and prefill need a vLLM started with --enable-per-request-metrics. Names that no convention
-// covers begin with vllm; README lists every span, attribute and metric.
+// covers begin with vllm; TELEMETRY.md lists every span, attribute and metric.
 //
 // A call begins when the request arrives and ends once, whatever ends it: return, panic, the end of
 // the answer, an error, a cancellation, Close. Its [Outcome] is one of a closed set. What is unknown
