@@ -3,12 +3,12 @@ package test
 import (
 	"context"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/openai/openai-go/v3"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
+	"github.com/otelvllm/otelvllm-go/test/fakevllm/simtest"
 )
 
 // differs is what is never the same in two answers: times.
@@ -107,9 +108,9 @@ var sdkPrograms = []program{
 }
 
 // runSDK lets every program run against an engine of its own kind, and returns what each got.
-func runSDK(t *testing.T, base string, transport http.RoundTripper) map[string][]string {
+func runSDK(t *testing.T, transport http.RoundTripper) map[string][]string {
 	t.Helper()
-	client := openai.NewClient(option.WithBaseURL(base+"/v1"), option.WithAPIKey("key"),
+	client := openai.NewClient(option.WithBaseURL("http://engine/v1"), option.WithAPIKey("key"),
 		option.WithHTTPClient(&http.Client{Transport: transport}), option.WithMaxRetries(0))
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -127,46 +128,54 @@ func runSDK(t *testing.T, base string, transport http.RoundTripper) map[string][
 }
 
 // TestOpenAISDKObjectsAreTheSame compares every object that the SDK returns, byte for byte, straight from the engine and
-// through us. Engines with one seed give the same ids and words to the same requests.
+// through us. Engines with one seed give the same ids and words to the same requests, and in fake time each token is an
+// event of its own: a busy machine would find several in one.
 func TestOpenAISDKObjectsAreTheSame(t *testing.T) {
-	newEngine := func() *httptest.Server {
-		s := httptest.NewServer(sim.New(sim.Config{
-			Model: "tiny", PerRequestMetrics: true, PromptTokensDetails: true, ToolCallParser: "hermes", Seed: 3, Timing: sim.Timing{Step: time.Millisecond},
-		}))
-		t.Cleanup(s.Close)
-		return s
-	}
-	want := runSDK(t, newEngine().URL, http.DefaultTransport)
-	calls := 0
-	for _, p := range sdkPrograms {
-		calls += p.calls
-	}
-	for _, way := range []string{"transport", "gateway"} {
-		var ended []otelvllm.Call
-		opts := []otelvllm.Option{otelvllm.WithOnDone(func(_ context.Context, c otelvllm.Call) { ended = append(ended, c) })}
-		base, transport := newEngine().URL, http.RoundTripper(otelvllm.NewTransport(nil, opts...))
-		if way == "gateway" {
-			target, err := url.Parse(base)
-			if err != nil {
-				t.Fatal(err)
-			}
-			gateway := httptest.NewServer(otelvllm.Middleware(opts...)(otelvllm.NewReverseProxy(target, opts...)))
-			t.Cleanup(gateway.Close)
-			base, transport = gateway.URL, http.DefaultTransport
-		}
-		got := runSDK(t, base, transport)
+	synctest.Test(t, func(t *testing.T) {
+		want := runSDK(t, sdkEngine(t))
+		calls := 0
 		for _, p := range sdkPrograms {
-			if !slices.Equal(got[p.name], want[p.name]) {
-				t.Errorf("%s, through the %s: got\n%s\nwant\n%s", p.name, way, strings.Join(got[p.name], "\n"), strings.Join(want[p.name], "\n"))
+			calls += p.calls
+		}
+		for _, way := range []string{"transport", "gateway"} {
+			ended := make(chan otelvllm.Call, 2*calls)
+			opts := []otelvllm.Option{otelvllm.WithOnDone(func(_ context.Context, c otelvllm.Call) { ended <- c })}
+			transport := http.RoundTripper(otelvllm.NewTransport(sdkEngine(t), opts...))
+			if way == "gateway" {
+				proxy := otelvllm.NewReverseProxy(&url.URL{Scheme: "http", Host: "engine"}, opts...)
+				proxy.Transport = transport
+				transport = piped(t, otelvllm.Middleware(opts...)(proxy))
+			}
+			got := runSDK(t, transport)
+			for _, p := range sdkPrograms {
+				if !slices.Equal(got[p.name], want[p.name]) {
+					t.Errorf("%s, through the %s: got\n%s\nwant\n%s", p.name, way, strings.Join(got[p.name], "\n"), strings.Join(want[p.name], "\n"))
+				}
+			}
+			synctest.Wait()
+			if len(ended) != calls {
+				t.Errorf("through the %s: got %d calls, want %d", way, len(ended), calls)
+			}
+			close(ended)
+			for c := range ended {
+				if c.Outcome != otelvllm.Completed || !c.Usage.Input.Known || !c.Usage.Output.Known && c.Operation != "embeddings" {
+					t.Errorf("through the %s: got %s %s with usage %+v, want it completed with known counts", way, c.Operation, c.Outcome, c.Usage)
+				}
 			}
 		}
-		if way == "transport" && len(ended) != calls {
-			t.Errorf("got %d calls, want %d", len(ended), calls)
-		}
-		for _, c := range ended {
-			if c.Outcome != otelvllm.Completed || !c.Usage.Input.Known || !c.Usage.Output.Known && c.Operation != "embeddings" {
-				t.Errorf("through the %s: got %s %s with usage %+v, want it completed with known counts", way, c.Operation, c.Outcome, c.Usage)
-			}
-		}
-	}
+	})
+}
+
+// sdkEngine is the way to an engine that is like every other that it makes.
+func sdkEngine(t *testing.T) http.RoundTripper {
+	return piped(t, sim.New(sim.Config{
+		Model: "tiny", PerRequestMetrics: true, PromptTokensDetails: true, ToolCallParser: "hermes", Seed: 3, Timing: sim.Timing{Step: time.Millisecond},
+	}))
+}
+
+// piped serves h on a network in memory until the test ends, and returns the way there.
+func piped(t *testing.T, h http.Handler) http.RoundTripper {
+	client, stop := simtest.PipeHandler(h)
+	t.Cleanup(stop)
+	return client.Transport
 }
