@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/otelvllm/otelvllm-go/examples/gateway/sidecar"
+	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/health"
 )
 
@@ -42,6 +43,7 @@ func (c *config) settings() []setting {
 		{flag: "wait-ready", env: "OTELVLLM_WAIT_READY", usage: "hold requests up to this long while the engine is not ready", set: duration(&c.WaitReady, false)},
 		{flag: "drain", env: "OTELVLLM_DRAIN", usage: "on SIGTERM, time for running streams to finish", set: duration(&c.Drain, false)},
 		{flag: "models", env: "OTELVLLM_MODELS", usage: "model `names` that always keep their own label, with commas between", set: names(&c.Models, "model name")},
+		{flag: "slo", env: "OTELVLLM_SLO", usage: "`objectives` that each request is measured against, such as time_to_first_token=500ms,time_per_output_token=50ms,total=30s", set: objectives(&c.SLO)},
 		{flag: "usage-injection", env: "OTELVLLM_USAGE_INJECTION", usage: "ask vLLM for the token counts of streams", set: boolean(&c.UsageInjection), isBool: true},
 		{flag: "public", env: "OTELVLLM_PUBLIC", usage: "callers are strangers: link to their traces instead of joining them, and pass none of their trace state and baggage on", set: boolean(&c.Public), isBool: true},
 	}
@@ -153,6 +155,27 @@ func names(p *[]string, what string) func(string) error {
 		}
 		if len(*p) == 0 {
 			return fmt.Errorf("no %s; give one or more, with commas between", what)
+		}
+		return nil
+	}
+}
+
+// objectives reads an SLO, whose objectives have the names that they have in the metric vllm.request.slo.
+func objectives(slo *otelvllm.SLO) func(string) error {
+	return func(s string) error {
+		*slo = otelvllm.SLO{}
+		fields := map[string]*time.Duration{
+			"time_to_first_token": &slo.TimeToFirstToken, "time_per_output_token": &slo.TimePerOutputToken, "total": &slo.Total,
+		}
+		for objective := range strings.SplitSeq(s, ",") {
+			name, value, _ := strings.Cut(strings.TrimSpace(objective), "=")
+			field := fields[name]
+			if field == nil {
+				return fmt.Errorf("%q is none of time_to_first_token, time_per_output_token and total; write such as total=30s", name)
+			}
+			if err := duration(field, true)(value); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
 		}
 		return nil
 	}

@@ -3,10 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/otelvllm/otelvllm-go/otelvllm"
+	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
 )
 
 func none(string) string { return "" }
@@ -33,6 +40,8 @@ func TestBadInputIsOneClearLineAndStatus2(t *testing.T) {
 		{"a negative duration", []string{"-drain", "-1s"}, nil, "too small"},
 		{"an unknown GPU mode", []string{"-gpu", "yes"}, nil, "auto, off, required, demo"},
 		{"no model name", []string{"-models", " , "}, nil, "no model name"},
+		{"an objective that there is not", []string{"-slo", "ttft=1s"}, nil, "time_to_first_token, time_per_output_token and total"},
+		{"an objective without a time", []string{"-slo", "total=30s,time_to_first_token"}, nil, "time_to_first_token: "},
 		{"neither true nor false", []string{"-usage-injection=maybe"}, nil, "neither true nor false"},
 		{"a bad variable is named", nil, map[string]string{"OTELVLLM_STALL_AFTER": "soon"}, `OTELVLLM_STALL_AFTER="soon"`},
 		{"a bad interval of the health log is named", nil, map[string]string{"ENABLE_VLLM_MONITOR": "1", "VLLM_MONITOR_INTERVAL": "soon"}, "VLLM_MONITOR_INTERVAL"},
@@ -89,5 +98,27 @@ func TestAnAddressInUseIsStatus1(t *testing.T) {
 	status := run(t.Context(), []string{"-engine", "http://127.0.0.1:1", "-admin", "off", "-listen", l.Addr().String()}, none, &out)
 	if status != exitFailed || !strings.Contains(out.String(), "address already in use") {
 		t.Errorf("got status %d and %q; want 1 and the address in use", status, out.String())
+	}
+}
+
+func TestObjectivesAreReadAndMeasured(t *testing.T) {
+	c, err := parse([]string{"-slo", "total=30s, time_per_output_token=50ms"}, none)
+	if want := (otelvllm.SLO{Total: 30 * time.Second, TimePerOutputToken: 50 * time.Millisecond}); err != nil || c.SLO != want {
+		t.Fatalf("got %+v, %v; want %+v", c.SLO, err, want)
+	}
+	engine := httptest.NewServer(sim.New(sim.Config{Model: "m"}))
+	defer engine.Close()
+	g := startGateway(t, engine.URL, "-slo", "total=30s")
+	resp, err := http.Post(g.callers+"/v1/completions", "application/json", strings.NewReader(`{"model":"m","prompt":"a","max_tokens":2}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	if !eventually(func() bool {
+		_, body := get(t, g.admin+"/metrics")
+		return regexp.MustCompile(`vllm_request_slo_total\{[^}]*vllm_slo_met="true",vllm_slo_objective="total"[^}]*\} 1`).MatchString(body)
+	}) {
+		t.Error("/metrics does not count the request that met its objective")
 	}
 }

@@ -62,7 +62,7 @@ func TestEveryProfileOfTheComposeFileIsSound(t *testing.T) {
 func TestEachProfileRunsWhatItSays(t *testing.T) {
 	backends := []string{"collector", "grafana", "jaeger", "prometheus"}
 	for profile, more := range map[string][]string{
-		"": nil, "demo": {"engine", "gateway", "load"}, "gateway": {"gateway"}, "vllm": {"gateway-nvml", "vllm"},
+		"": nil, "demo": {"engine", "gateway-demo", "load"}, "gateway": {"gateway"}, "vllm": {"gateway-nvml", "vllm"},
 	} {
 		p := compose(t, profile)
 		want := slices.Sorted(slices.Values(append(slices.Clone(backends), more...)))

@@ -36,6 +36,7 @@ type Config struct {
 	Drain          time.Duration // time for running streams to finish once ctx of Run ends
 	Models         []string      // pinned metric labels
 	UsageInjection bool
+	SLO            otelvllm.SLO         // what each request is measured against; zero promises nothing
 	Public         bool                 // callers are strangers, whose traces are linked to and not joined
 	Metrics        http.Handler         // answers /metrics; nil leaves it out
 	MeterProvider  metric.MeterProvider // takes the engine's readings; nil is the global one
@@ -80,7 +81,8 @@ func New(config Config, opts ...otelvllm.Option) *Sidecar {
 	s.base, s.cut = context.WithCancelCause(context.Background())
 	opts = append([]otelvllm.Option{
 		otelvllm.WithRegistry(s.Registry), otelvllm.WithModels(config.Models...),
-		otelvllm.WithUsageInjection(config.UsageInjection), otelvllm.WithOnDone(s.settle), otelvllm.WithOnIdle(s.turn),
+		otelvllm.WithUsageInjection(config.UsageInjection), otelvllm.WithSLO(config.SLO),
+		otelvllm.WithOnDone(s.settle), otelvllm.WithOnIdle(s.turn),
 	}, opts...)
 	if config.Public {
 		opts = append(opts, otelvllm.WithPublicEndpoint(nil))
