@@ -20,7 +20,7 @@ func TestTheExtraEventStaysAwayFromCallersWhoAcceptCompression(t *testing.T) {
 			}
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
-			defer z.Close()
+			defer func() { _ = z.Close() }()
 			fiveWords().ServeHTTP(compressing{w, z}, r)
 		}))
 		defer w.close()

@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -20,7 +21,9 @@ func TestAPanicIsSaidWithItsStackAndABrokenConnectionIsNot(t *testing.T) {
 	go func() { served <- s.Serve(l) }()
 	defer func() {
 		s.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("got %v of Serve, want that the server was closed", err)
+		}
 	}()
 	s.ErrorLog.Print("http: TLS handshake error from 127.0.0.1:1: EOF")
 	if _, err := http.Get(fmt.Sprintf("http://%s/", l.Addr())); err == nil {
