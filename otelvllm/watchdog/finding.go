@@ -14,7 +14,8 @@ import (
 // maxCleared bounds the findings that are kept after they have cleared.
 const maxCleared = 32
 
-// Finding is one cause and the requests it holds up.
+// Finding is one cause and the requests it holds up. It is since when the readings show the cause, or since when the first
+// of those requests is silent, whichever is earlier.
 type Finding struct {
 	Code     Code           `json:"code"`
 	Since    time.Time      `json:"since"`
