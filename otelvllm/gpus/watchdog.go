@@ -34,7 +34,7 @@ func (v *View) rules(s gpumetrics.Snapshot, now time.Time) []watchdog.GPU {
 func (v *View) rule(d *gpumetrics.DeviceSnapshot, now time.Time) watchdog.GPU {
 	g := watchdog.GPU{
 		ID: name(&d.Info), Lost: d.Lost, Wedged: d.Wedged, Throttled: throttled(d),
-		Utilization: reading(d, gpumetrics.UtilizationGeneral), MemoryRatio: memoryRatio(d),
+		Utilization: reading(d, gpumetrics.UtilizationGeneral), MemoryRatio: memoryRatio(d), Read: d.At,
 	}
 	limit := reading(d, gpumetrics.PowerLimitEnforced)
 	g.PowerRatio = divided(reading(d, gpumetrics.Power), limit)

@@ -124,7 +124,7 @@ func TestConcurrentUse(t *testing.T) {
 				r.Recent()
 				for _, q := range r.Requests() {
 					q.Stalled(inflight.Stall{Cause: "no_progress"})
-					q.Resumed(time.Now())
+					q.Resumed()
 				}
 			}
 		})
@@ -181,7 +181,7 @@ func TestNilAcceptsEveryCall(t *testing.T) {
 	q.KeepAlive(now)
 	q.OutputTokens(1)
 	q.Stalled(inflight.Stall{})
-	q.Resumed(now)
+	q.Resumed()
 	q.End("completed", nil, now)
 	if s := q.Status(now); s.OutputTokens != -1 || s.Model != "" {
 		t.Errorf("got %+v, want a status that knows nothing", s)

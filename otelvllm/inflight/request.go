@@ -213,7 +213,7 @@ func (q *Request) Stalled(s Stall) {
 }
 
 // Resumed notes that the request no longer hangs. Progress says so by itself.
-func (q *Request) Resumed(time.Time) {
+func (q *Request) Resumed() {
 	if q == nil || q.final.Load() != nil {
 		return
 	}

@@ -79,7 +79,7 @@ func TestStatusFollowsTheRequest(t *testing.T) {
 		q.Enter(inflight.PhaseBody, time.Now())
 		q.Describe("x", "y", false)
 		q.Stalled(inflight.Stall{Cause: "no_progress"})
-		q.Resumed(time.Now())
+		q.Resumed()
 		q.End("failed", nil, time.Now())
 		expectStatus("told more after its end", ended)
 		if got := r.Recent(); len(got) != 1 || !reflect.DeepEqual(got[0], q.Status(time.Now())) {
@@ -145,7 +145,7 @@ func TestStallIsSetAndClearedOnce(t *testing.T) {
 		if s := q.Status(time.Now()).Stall; s != nil {
 			t.Errorf("got stall %+v after progress, want none", s)
 		}
-		q.Resumed(time.Now())
+		q.Resumed()
 		q.Stalled(inflight.Stall{Cause: "late", Since: start})
 		if s := q.Status(time.Now()).Stall; s != nil {
 			t.Errorf("got stall %+v from a report that progress had overtaken, want none", s)
@@ -160,7 +160,7 @@ func TestStallIsSetAndClearedOnce(t *testing.T) {
 			t.Errorf("got stall %+v after a phase began, want none", s)
 		}
 		q.Stalled(inflight.Stall{Cause: "no_progress"})
-		q.Resumed(time.Now())
+		q.Resumed()
 		if s := q.Status(time.Now()).Stall; s != nil {
 			t.Errorf("got stall %+v after Resumed, want none", s)
 		}

@@ -100,6 +100,10 @@ func (d *diagnosis) add(r *rule, e *reading, s *sign) *condition {
 	if !before {
 		first = v.Now
 	}
+	if v.first != nil && !s.read.IsZero() && !s.read.After(first) {
+		d.seen[c.key] = first
+		return nil
+	}
 	if c.since.IsZero() || c.since.After(v.Now) {
 		c.since = first
 	}

@@ -55,23 +55,31 @@ func (w *Watchdog) Cleared() []Finding {
 // cause, and those that stand by themselves. A finding clears once, when nothing of it is left.
 func (w *Watchdog) publish(d *diagnosis, now time.Time) {
 	current := w.current(d)
+	var raised, cleared []Finding
 	for _, k := range slices.SortedFunc(maps.Keys(w.shown), compareKeys) {
 		if _, ok := current[k]; !ok {
 			f := *w.shown[k]
 			f.Cleared = &now
-			w.cleared = append(w.cleared, f)
+			cleared = append(cleared, f)
 		}
 	}
+	w.cleared = append(w.cleared, cleared...)
 	if extra := len(w.cleared) - maxCleared; extra > 0 {
 		w.cleared = slices.Clone(w.cleared[extra:])
 	}
-	w.shown = current
 	r := &report{Findings: make([]Finding, 0, len(current)), Cleared: append([]Finding{}, w.cleared...)}
 	slices.Reverse(r.Cleared)
 	for _, k := range slices.SortedFunc(maps.Keys(current), compareKeys) {
 		r.Findings = append(r.Findings, *current[k])
+		if w.shown[k] == nil {
+			raised = append(raised, *current[k])
+		}
 	}
+	w.shown = current
 	w.state.Store(r)
+	if w.OnChange != nil && len(raised)+len(cleared) > 0 {
+		w.OnChange(raised, cleared)
+	}
 }
 
 func compareKeys(a, b key) int {

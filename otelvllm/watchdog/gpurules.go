@@ -76,7 +76,8 @@ func gpuThrottled(x *look) *sign {
 	return nil
 }
 
-// collectiveSkew looks for one rank that has left a collective: the others spin in it.
+// collectiveSkew looks for one rank that has left a collective: the others spin in it. GPUs that become idle one after
+// another look like that for as long as some have not been read again.
 func collectiveSkew(x *look) *sign {
 	if !x.hangs() {
 		return nil
@@ -97,19 +98,24 @@ func collectiveSkew(x *look) *sign {
 	if busy == nil || busy.Utilization.V < busyGPU || idle.Utilization.V > skewedGPU {
 		return nil
 	}
-	return &sign{evidence: map[string]any{
+	read := busy.Read
+	if idle.Read.Before(read) {
+		read = idle.Read
+	}
+	return &sign{read: read, evidence: map[string]any{
 		"busy_gpu": busy.ID, "busy_percent": percent(busy.Utilization), "idle_gpu": idle.ID, "idle_percent": percent(idle.Utilization),
 	}}
 }
 
-// gpuStalled looks for a kernel that spins. A GPU that is idle beside an engine whose counters
+// gpuStalled looks for a kernel that spins: once more, since the power of a GPU that has just become idle falls before its
+// utilization, which is a mean. A GPU that is idle beside an engine whose counters
 // stand still is a consequence; where there are no counters, it is all that shows it.
 func gpuStalled(x *look) *sign {
 	if x.hangs() {
 		for i := range x.view.GPUs {
 			g := &x.view.GPUs[i]
 			if g.Utilization.Known && g.Utilization.V >= busyGPU && g.drawsLittle() {
-				return &sign{evidence: stalledGPU(g)}
+				return &sign{read: g.Read, evidence: stalledGPU(g)}
 			}
 		}
 	}

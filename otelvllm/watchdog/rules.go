@@ -35,6 +35,7 @@ type rule struct {
 type sign struct {
 	since    time.Time // zero: the readings do not tell
 	weak     bool      // of interest only to a stalled request
+	read     time.Time // of the older of the readings that it rests on: it counts once they were read again; zero: at once
 	evidence map[string]any
 	// Instead of the rule's, where one code has two faces.
 	summary, remedy string

@@ -79,7 +79,7 @@ func (w *Watchdog) clear(now time.Time) {
 			st.over = true
 			delete(w.stalls, q)
 			w.count(st.cause, -1)
-			q.Resumed(now)
+			q.Resumed()
 		}
 	}
 }

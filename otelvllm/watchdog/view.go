@@ -28,6 +28,9 @@ type GPU struct {
 	Wedged bool `json:"wedged"`
 	// XID is the code of NVIDIA's last error report that still matters; 0 means none.
 	XID int `json:"xid"`
+	// Read is when utilization and power were read; zero means not known. GPUs are read one by one and less often than a
+	// watchdog looks: what two of them show beside each other is believed once both have been read again.
+	Read time.Time `json:"read,omitzero"`
 }
 
 // Host is what is known about this host.

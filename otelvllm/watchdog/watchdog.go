@@ -46,6 +46,11 @@ type Watchdog struct {
 	// CPUBusy returns the share of one core that the engine's API server uses, if it runs on this
 	// host, under the same rules.
 	CPUBusy func() engine.Value
+	// OnChange is told of the findings that have come up and of those that are over, of each kind the root causes first.
+	// One whose requests hang is raised when the first of them does, and is not raised again for the others. It is
+	// called by Run, which must not be held up for long and lets its panic through; it must not change the findings.
+	// Nil means nobody wants to know.
+	OnChange func(raised, cleared []Finding)
 
 	state atomic.Pointer[report]
 

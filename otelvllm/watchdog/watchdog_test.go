@@ -121,6 +121,44 @@ func TestStallClearsOnceOnResumeAndCanComeAgain(t *testing.T) {
 	})
 }
 
+func TestChangesAreToldOnceForAllRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &inflight.Registry{}
+		var told []string
+		w := &Watchdog{Registry: r, StallAfter: 30 * time.Second}
+		w.OnChange = func(raised, cleared []Finding) {
+			for _, f := range raised {
+				told = append(told, "raised "+string(f.Code))
+			}
+			for _, f := range cleared {
+				told = append(told, "cleared "+string(f.Code))
+			}
+			if shown := len(w.Findings()); shown != len(raised) {
+				t.Errorf("got %d findings to read when %d are raised", shown, len(raised))
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		var reports recorder
+		one := begin(r, inflight.PhaseDecode, true, &reports)
+		time.Sleep(time.Second)
+		two := begin(r, inflight.PhaseDecode, true, &reports)
+		time.Sleep(60 * time.Second)
+		one.End("completed", nil, time.Now())
+		time.Sleep(5 * time.Second)
+		two.End("completed", nil, time.Now())
+		time.Sleep(5 * time.Second)
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run returned %v, want nil", err)
+		}
+		if want := []string{"raised no_progress", "cleared no_progress"}; !slices.Equal(told, want) {
+			t.Errorf("got %q, want %q", told, want)
+		}
+	})
+}
+
 func TestLastingStallIsRepeatedWithGrowingPauses(t *testing.T) {
 	watch(t, func(t *testing.T, r *inflight.Registry, w *Watchdog) {
 		var reports recorder
