@@ -148,7 +148,7 @@ func TestAHangingRequestIsFoundAndCutByTheDrain(t *testing.T) {
 	}) {
 		t.Fatal("the hanging request was not found")
 	}
-	if !eventually(func() bool { return strings.Contains(g.out.String(), "request stalled") }) {
+	if !eventually(func() bool { return strings.Contains(g.out.String(), "finding raised") }) {
 		t.Errorf("the terminal does not tell of the stall: %s", g.out)
 	}
 	g.stop()

@@ -24,6 +24,7 @@ import (
 	"github.com/otelvllm/otelvllm-go/examples/internal/demo"
 	"github.com/otelvllm/otelvllm-go/otelvllm"
 	"github.com/otelvllm/otelvllm-go/otelvllm/otlp"
+	"github.com/otelvllm/otelvllm-go/otelvllm/watchdog"
 	"github.com/otelvllm/otelvllm-go/test/fakevllm/sim"
 )
 
@@ -78,14 +79,13 @@ func start(ctx context.Context, config *config, stderr io.Writer) int {
 		}
 		say("engine:    simulated (no -engine was given): answers are made up")
 	}
-	logger := slog.New(slog.NewMultiHandler(
-		otelslog.NewHandler(otelvllm.ScopeName, otelslog.WithLoggerProvider(telemetry.LoggerProvider())),
-		slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}),
-	))
+	records := otelslog.NewHandler(otelvllm.ScopeName, otelslog.WithLoggerProvider(telemetry.LoggerProvider()))
 	config.logHealth.Log = slog.New(slog.NewTextHandler(stderr, nil))
 	drained := make(chan time.Time, 1) // when the time of the drain is over
 	defer context.AfterFunc(ctx, func() { drained <- time.Now().Add(config.Drain) })()
-	err = gateway(config, telemetry, logger).Run(ctx, say)
+	s := gateway(config, telemetry, slog.New(records))
+	s.Watchdog.OnChange = logFindings(slog.New(slog.NewMultiHandler(records, slog.NewTextHandler(stderr, nil))))
+	err = s.Run(ctx, say)
 	status := exitOK
 	if err != nil {
 		fmt.Fprintln(stderr, "gateway:", err)
@@ -111,6 +111,31 @@ func gateway(config *config, telemetry *otlp.Telemetry, logger *slog.Logger) *si
 		otelvllm.WithPropagators(telemetry.Propagator()), otelvllm.WithLogger(logger),
 	)
 	return s
+}
+
+// logFindings writes a line for each cause, not for each of the requests that it holds up: those have log records of their
+// own, which only the export gets.
+func logFindings(log *slog.Logger) func(raised, cleared []watchdog.Finding) {
+	return func(raised, cleared []watchdog.Finding) {
+		for _, f := range raised {
+			log.Warn("finding raised", append(named(&f), "summary", f.Summary, "remedy", f.Remedy)...)
+		}
+		for _, f := range cleared {
+			log.Info("finding cleared", append(named(&f), "lasted", f.Cleared.Sub(f.Since).Round(time.Second))...)
+		}
+	}
+}
+
+// named says what a finding is about. The first of its requests is enough to find the others by.
+func named(f *watchdog.Finding) []any {
+	args := []any{"code", f.Code}
+	if f.Engine != nil {
+		args = append(args, "engine", *f.Engine)
+	}
+	if len(f.Requests) > 0 {
+		args = append(args, "requests", len(f.Requests), "trace_id", f.Requests[0])
+	}
+	return args
 }
 
 // leave sends what telemetry is left and says what was lost.
