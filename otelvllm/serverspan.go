@@ -14,18 +14,22 @@ import (
 // endServerSpan ends the SERVER span by the rules of the HTTP conventions v1.43: 5xx is an error,
 // 4xx is not.
 func (s *serverCall) endServerSpan(returned bool) {
-	name := method(s.request.Method)
-	switch route := routeOf(s.request); {
-	case s.live != nil:
-		name += " " + s.live.endpoint.Route(s.live.call.Route)
-	case route != "":
+	name, route := method(s.request.Method), ""
+	if s.live != nil {
+		route = s.live.endpoint.Route(s.live.call.Route)
+	} else {
+		route = routeOf(s.request)
+	}
+	known := make([]attribute.KeyValue, 0, 2)
+	if route != "" {
 		name += " " + route
-		s.span.SetAttributes(semconv.HTTPRoute(route))
+		known = append(known, semconv.HTTPRoute(route))
+	}
+	if s.status > 0 {
+		known = append(known, semconv.HTTPResponseStatusCode(s.status))
 	}
 	s.span.SetName(name)
-	if s.status > 0 {
-		s.span.SetAttributes(semconv.HTTPResponseStatusCode(s.status))
-	}
+	s.span.SetAttributes(known...)
 	switch {
 	case s.status >= 500:
 		s.span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(s.status)))

@@ -30,7 +30,7 @@ func TestServerSpansHaveFewNames(t *testing.T) {
 			if got := fmt.Sprint(s.SpanKind); got != "server" {
 				t.Errorf("got a span of kind %s, want server", got)
 			}
-			wantAttrs(t, s, map[string]string{"url.path": tt.path})
+			wantAttrs(t, s, map[string]string{"url.path": tt.path, "http.route": strings.TrimPrefix(tt.want, "POST ")})
 		})
 	}
 }
