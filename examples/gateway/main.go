@@ -79,6 +79,9 @@ func start(ctx context.Context, config *config, stderr io.Writer) int {
 		}
 		say("engine:    simulated (no -engine was given): answers are made up")
 	}
+	if config.gpu == gpuDemo {
+		say("GPUs:      made up (-gpu demo), and so is each reading")
+	}
 	records := otelslog.NewHandler(otelvllm.ScopeName, otelslog.WithLoggerProvider(telemetry.LoggerProvider()))
 	config.logHealth.Log = slog.New(slog.NewTextHandler(stderr, nil))
 	drained := make(chan time.Time, 1) // when the time of the drain is over
