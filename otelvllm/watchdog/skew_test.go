@@ -1,6 +1,7 @@
 package watchdog
 
 import (
+	"context"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -23,7 +24,9 @@ func TestGPUsThatWereNotReadAgainAreNoCause(t *testing.T) {
 		{"a rank that stays in the collective", gpu("1", 1, 0.2), []string{"engine_wedged", "collective_skew"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			watchEngine(t, func(t *testing.T, r *inflight.Registry, w *Watchdog, e *fakeEngine) {
+			synctest.Test(t, func(t *testing.T) {
+				r, e := &inflight.Registry{}, &fakeEngine{}
+				e.become(engine.Up, "", false, false)
 				var stopped atomic.Pointer[time.Time]
 				read := func(g, after GPU, offset time.Duration) GPU {
 					at := time.Now().Add(-offset).Truncate(10 * time.Second).Add(offset)
@@ -33,19 +36,24 @@ func TestGPUsThatWereNotReadAgainAreNoCause(t *testing.T) {
 					g.Read = at
 					return g
 				}
+				w := &Watchdog{Registry: r, StallAfter: 5 * time.Second, Engines: e.status}
 				w.GPUs = func() []GPU {
 					return []GPU{read(gpu("0", 0.95, 0.7), gpu("0", 0, 0.1), time.Second), read(gpu("1", 0.95, 0.7), tt.after, 9*time.Second)}
 				}
-				w.StallAfter = 5 * time.Second
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- w.Run(ctx) }()
 				time.Sleep(20 * time.Second)
-				synctest.Wait()
 				var reports recorder
 				begin(r, inflight.PhaseDecode, true, &reports)
 				now := time.Now()
 				stopped.Store(&now)
 				e.become(engine.Wedged, "", true, false)
 				time.Sleep(time.Minute)
-				synctest.Wait()
+				cancel()
+				if err := <-done; err != nil {
+					t.Errorf("Run returned %v, want nil", err)
+				}
 				var got []string
 				for _, s := range reports.all() {
 					if !slices.Contains(got, s.Cause) {
