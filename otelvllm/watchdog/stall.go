@@ -43,7 +43,7 @@ func (st *stall) due() time.Time {
 
 // reconcile brings the stalls in line with the diagnosis. It tells whether anything has changed, and
 // when a stall is to be looked at next; zero if there is none.
-func (w *Watchdog) reconcile(d *diagnosis, now time.Time) (changed bool, next time.Time) {
+func (w *Watchdog) reconcile(d *diagnosis) (changed bool, next time.Time) {
 	w.looks++
 	seen := 0
 	for n, i := range d.look.due {
@@ -66,14 +66,14 @@ func (w *Watchdog) reconcile(d *diagnosis, now time.Time) (changed bool, next ti
 		}
 	}
 	if seen < len(w.stalls) {
-		w.clear(now)
+		w.clear()
 		changed = true
 	}
 	return changed, next
 }
 
 // clear ends the stalls that the last look did not find.
-func (w *Watchdog) clear(now time.Time) {
+func (w *Watchdog) clear() {
 	for q, st := range w.stalls {
 		if st.seen != w.looks {
 			st.over = true

@@ -115,7 +115,7 @@ func (w *Watchdog) check(now time.Time) time.Time {
 	v := w.view(now, silent)
 	d := diagnose(&v)
 	w.first, w.scratch = d.seen, scratch{d.look.due, d.causes}
-	changed, due := w.reconcile(d, now)
+	changed, due := w.reconcile(d)
 	if changed {
 		w.gather()
 	}
