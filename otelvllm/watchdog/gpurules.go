@@ -98,18 +98,14 @@ func collectiveSkew(x *look) *sign {
 	if busy == nil || busy.Utilization.V < busyGPU || idle.Utilization.V > skewedGPU {
 		return nil
 	}
-	read := busy.Read
-	if idle.Read.Before(read) {
-		read = idle.Read
-	}
-	return &sign{read: read, evidence: map[string]any{
+	return &sign{read: earlier(busy.Read, idle.Read), evidence: map[string]any{
 		"busy_gpu": busy.ID, "busy_percent": percent(busy.Utilization), "idle_gpu": idle.ID, "idle_percent": percent(idle.Utilization),
 	}}
 }
 
 // gpuStalled looks for a kernel that spins: once more, since the power of a GPU that has just become idle falls before its
-// utilization, which is a mean. A GPU that is idle beside an engine whose counters
-// stand still is a consequence; where there are no counters, it is all that shows it.
+// utilization, which is a mean. A GPU that is idle beside an engine whose counters stand still is a consequence; where
+// there are no counters, it is all that shows it.
 func gpuStalled(x *look) *sign {
 	if x.hangs() {
 		for i := range x.view.GPUs {
