@@ -1,8 +1,6 @@
 package otelvllm
 
 import (
-	"net"
-	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -42,7 +40,7 @@ func (l *live) join(endpoint *wire.Endpoint, address string, port int, start tim
 	}
 	l.openGeneration(trace.SpanKindClient, at)
 	if l.item != nil && address != "" {
-		l.item.SentTo(net.JoinHostPort(address, strconv.Itoa(port)))
+		l.item.SentTo(l.engineAddress())
 	}
 	l.item.Enter(inflight.PhaseConnect, l.at(at))
 	return true

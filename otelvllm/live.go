@@ -176,7 +176,7 @@ func (l *live) register() {
 		info.TraceID, info.SpanID = l.call.TraceID.String(), l.call.SpanID.String()
 	}
 	if l.call.ServerAddress != "" {
-		info.Engine = net.JoinHostPort(l.call.ServerAddress, strconv.Itoa(l.call.ServerPort))
+		info.Engine = l.engineAddress()
 	}
 	l.item = l.core.registry.Begin(info)
 	l.item.Enter(inflight.PhaseConnect, l.call.Start)
@@ -187,6 +187,11 @@ func (l *live) now() time.Duration { return time.Since(l.call.Start) }
 
 // at turns an offset into a time.
 func (l *live) at(d time.Duration) time.Time { return l.call.Start.Add(d) }
+
+// engineAddress is the engine's address as the registry has it.
+func (l *live) engineAddress() string {
+	return net.JoinHostPort(l.call.ServerAddress, strconv.Itoa(l.call.ServerPort))
+}
 
 // requestBytes takes the bytes of the request's body as they are read.
 func (l *live) requestBytes(p []byte) {

@@ -2,8 +2,6 @@ package otelvllm
 
 import (
 	"context"
-	"net"
-	"strconv"
 	"sync"
 	"time"
 
@@ -102,7 +100,7 @@ func (l *live) annotate(known wire.Request, address string, port int, links []tr
 	}
 	if l.call.ServerAddress == "" && address != "" {
 		l.call.ServerAddress, l.call.ServerPort = address, port
-		l.item.SentTo(net.JoinHostPort(address, strconv.Itoa(port)))
+		l.item.SentTo(l.engineAddress())
 	}
 	for _, link := range links {
 		l.span.AddLink(link)
